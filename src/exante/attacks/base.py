@@ -1,0 +1,75 @@
+"""What an attack is, and how a wrapped prompt remembers where it came from.
+
+Attacks are pure and seeded: text in, text out. Judges never see the wrapping, because an attacked
+example points back to its goal. No model is called and no harmful text is stored here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from typing import ClassVar, Protocol
+
+from exante.records import Example, Message
+
+_SLOT = re.compile(r"\{([a-z]+)\}")
+
+
+class Attack(Protocol):
+    """One family of disguises."""
+
+    @property
+    def name(self) -> str:
+        """The family, as it stands in tables and reports."""
+        ...
+
+    def apply(self, example: Example, seed: int) -> list[Example]:
+        """The disguised forms of one prompt; same seed, same text."""
+        ...
+
+
+class Template:
+    """An attack that puts the goal into one of a few short wordings.
+
+    Abstract: a family says `name` and `wordings`, each with one `{goal}` slot.
+    """
+
+    name: ClassVar[str]
+    wordings: ClassVar[tuple[str, ...]]
+
+    def apply(self, example: Example, seed: int) -> list[Example]:
+        """One wrapped prompt; seed and example choose the wording."""
+        wording = stream(self.name, example, seed).choice(self.wordings)
+        return [attacked(example, self.name, fill(wording, goal=example.prompt))]
+
+
+def stream(name: str, example: Example, seed: int) -> random.Random:
+    """Randomness of one attack on one prompt, whatever else is attacked in the same run."""
+    return random.Random(f"{name} {seed} {example.id}")
+
+
+def fill(wording: str, **slots: str) -> str:
+    """The wording with its `{slots}` filled; braces inside the filled-in text stay as they are."""
+    return _SLOT.sub(lambda match: slots[match.group(1)], wording)
+
+
+def attacked(example: Example, name: str, text: str, *, prefill: str = "") -> Example:
+    """The example with another last user turn, and its goal remembered.
+
+    The id ends in a hash of the content, so that two wordings of one goal are two prompts.
+    """
+    turns = list(example.messages)
+    place = max(i for i, turn in enumerate(turns) if turn.role == "user")
+    turns[place] = Message(role="user", content=text)
+    digest = hashlib.sha256(f"{text}\0{prefill}".encode()).hexdigest()[:8]
+    goal = example.goal_id or example.id
+    return example.model_copy(
+        update={
+            "id": f"{goal}#{name}.{digest}",
+            "messages": tuple(turns),
+            "goal_id": goal,
+            "attack": name,
+            "prefill": prefill,
+        }
+    )

@@ -1,0 +1,261 @@
+"""From verdicts to estimates with intervals, and from two models to a decision.
+
+Pure functions of numbers. Attack families are fixed, prompts are the sample: whatever holds several
+numbers about one prompt is clustered by it. Zero successes never give an interval of width zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+from scipy.optimize import brentq
+
+from exante.records import Record
+
+_RESAMPLES = 2000
+_Floats = NDArray[np.float64]
+
+
+class Estimate(Record):
+    """A number with its interval and the number of items behind it; all None where n is 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+class Decision(Record):
+    """Outcome of a one-sided test."""
+
+    ok: bool
+    """Is it shown, at the level asked for, that things did not get worse by the margin?"""
+    difference: float
+    """After minus before: of the rate of bad items, or of the mean."""
+    bound: float
+    """The worst difference that the data leave possible (one-sided)."""
+    n: int
+    why: str
+
+
+NOTHING = Estimate(value=None, low=None, high=None, n=0)
+"""The estimate of a quantity of which nothing was seen."""
+
+
+def wilson(successes: float, n: float, level: float = 0.95) -> Estimate:
+    """Rate with its Wilson score interval (Wilson 1927); both counts may be effective ones."""
+    if n <= 0:
+        return NOTHING
+    z = _two_sided(level)
+    rate = successes / n
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * ((rate * (1 - rate) / n + z * z / (4 * n * n)) ** 0.5)
+    low = 0.0 if successes == 0 else max(0.0, centre - half)
+    high = 1.0 if successes == n else min(1.0, centre + half)
+    return Estimate(value=rate, low=low, high=high, n=round(n))
+
+
+def mean(
+    values: Sequence[float],
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """Mean with a percentile interval of the bootstrap over `groups` (each value its own if None).
+
+    For rates prefer `wilson`: a bootstrap of equal values has width zero.
+    """
+    return ratio_of_totals(values, [1.0] * len(values), groups, seed, level)
+
+
+def ratio_of_totals(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """Sum over sum, with a percentile interval of the paired bootstrap over `groups`.
+
+    Paired: an item enters with numerator and denominator, so what makes both large cancels.
+    """
+    if len(numerators) != len(denominators):
+        raise ValueError("numerators and denominators belong together, one each per item")
+    if sum(denominators) == 0:
+        return NOTHING
+    clusters = groups if groups is not None else range(len(numerators))
+    top = _cluster_sums(numerators, clusters)
+    bottom = _cluster_sums(denominators, clusters)
+    low, high = _bootstrap(top, bottom, seed, level)
+    value = float(top.sum() / bottom.sum())
+    return Estimate(value=value, low=low, high=high, n=len(numerators))
+
+
+def paired_difference(
+    before: Sequence[float],
+    after: Sequence[float],
+    groups: Sequence[Hashable] | None = None,
+    seed: int = 0,
+    level: float = 0.95,
+) -> Estimate:
+    """Mean of after minus before on the same items, with a bootstrap interval over `groups`."""
+    return mean([b - a for a, b in zip(before, after, strict=True)], groups, seed, level)
+
+
+def macro(by_family: Mapping[str, Mapping[str, bool]], level: float = 0.95) -> Estimate:
+    """Mean over families of the success rate, each family a mapping from goal to success.
+
+    Families are fixed and goals are the sample. The interval is Wilson's on the effective number of
+    items, which the variance between goals gives (Dean & Pagano 2015): between the number of goals
+    and the number of attacked prompts. `n` is the number of attacked prompts.
+    """
+    families = [family for family in by_family.values() if family]
+    items = sum(map(len, families))
+    if not items:
+        return NOTHING
+    rates = [sum(family.values()) / len(family) for family in families]
+    rate = sum(rates) / len(rates)
+    goals = sorted({goal for family in families for goal in family})
+    deviations = [
+        sum(
+            (family[goal] - family_rate) / len(family)
+            for family, family_rate in zip(families, rates, strict=True)
+            if goal in family
+        )
+        / len(families)
+        for goal in goals
+    ]
+    effective = _effective_items(rate, deviations, fewest=len(goals), most=items)
+    interval = wilson(rate * effective, effective, level)
+    return interval.model_copy(update={"value": rate, "n": items})
+
+
+def union(by_family: Mapping[str, Mapping[str, bool]], level: float = 0.95) -> Estimate:
+    """Share of goals that at least one family reached; Wilson interval over goals."""
+    reached: dict[str, bool] = {}
+    for family in by_family.values():
+        for goal, success in family.items():
+            reached[goal] = reached.get(goal, False) or success
+    return wilson(sum(reached.values()), len(reached), level)
+
+
+def mcnemar_exact(only_before: int, only_after: int) -> float:
+    """Two-sided exact p-value for two models on the same items, from those in which they differ."""
+    n = only_before + only_after
+    if n == 0:
+        return 1.0
+    return float(stats.binomtest(min(only_before, only_after), n, 0.5).pvalue)
+
+
+def holm(pvalues: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number (Holm 1979), in the given order."""
+    adjusted = [0.0] * len(pvalues)
+    worst = 0.0
+    for rank, place in enumerate(sorted(range(len(pvalues)), key=lambda i: pvalues[i])):
+        worst = max(worst, min(1.0, (len(pvalues) - rank) * pvalues[place]))
+        adjusted[place] = worst
+    return adjusted
+
+
+def not_worse(
+    before: Sequence[bool], after: Sequence[bool], margin: float, level: float = 0.95
+) -> Decision:
+    """Is the rate of bad items shown to have risen by less than `margin`?
+
+    One-sided non-inferiority on the same items (score test, Tango 1998). The burden of proof is on
+    the new model: with too few items even an unchanged one fails. With no item differing, n items
+    show a margin of about 2.7 / n at level 0.95.
+    """
+    pairs = list(zip(before, after, strict=True))
+    n = len(pairs)
+    if n == 0:
+        return Decision(ok=False, difference=0.0, bound=1.0, n=0, why="no items to compare")
+    broken = sum(new and not old for old, new in pairs)
+    mended = sum(old and not new for old, new in pairs)
+    difference = (broken - mended) / n
+    bound = _tango_bound(broken, mended, n, level)
+    verdict = "below" if bound < margin else "not below"
+    why = (
+        f"{broken} of {n} got worse, {mended} better: rise {difference:+.4f}, "
+        f"at most {bound:+.4f}, {verdict} the margin {margin:g}"
+    )
+    return Decision(ok=bound < margin, difference=difference, bound=bound, n=n, why=why)
+
+
+def not_lower(
+    before: Sequence[float], after: Sequence[float], margin: float, level: float = 0.95
+) -> Decision:
+    """Is the mean shown to have fallen by less than `margin`, on the same items?
+
+    One-sided paired t bound; equal values everywhere leave no doubt, whatever their number.
+    """
+    differences = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
+    n = len(differences)
+    if n < 2:
+        return Decision(ok=False, difference=0.0, bound=-1.0, n=n, why="too few items to compare")
+    difference = float(differences.mean())
+    error = float(differences.std(ddof=1)) / n**0.5
+    bound = difference - float(stats.t.ppf(level, n - 1)) * error
+    verdict = "within" if bound > -margin else "beyond"
+    why = (
+        f"mean changed by {difference:+.4f} on {n} items, at worst {bound:+.4f}, "
+        f"{verdict} the margin {margin:g}"
+    )
+    return Decision(ok=bound > -margin, difference=difference, bound=bound, n=n, why=why)
+
+
+def _two_sided(level: float) -> float:
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def _cluster_sums(values: Sequence[float], groups: Sequence[Hashable]) -> _Floats:
+    sums: dict[Hashable, float] = {}
+    for value, group in zip(values, groups, strict=True):
+        sums[group] = sums.get(group, 0.0) + float(value)
+    return np.asarray(list(sums.values()), dtype=float)
+
+
+def _bootstrap(top: _Floats, bottom: _Floats, seed: int, level: float) -> tuple[float, float]:
+    """Percentile interval of sum(top) / sum(bottom) over resampled clusters."""
+    rng = np.random.default_rng(seed)
+    ratios = []
+    for _ in range(_RESAMPLES):
+        draw = rng.integers(0, len(top), len(top))
+        total = bottom[draw].sum()
+        if total > 0:
+            ratios.append(top[draw].sum() / total)
+    tail = (1 - level) / 2
+    low, high = np.quantile(ratios, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def _effective_items(rate: float, deviations: Sequence[float], *, fewest: int, most: int) -> float:
+    """Items of a simple sample that would estimate `rate` as well as these clusters do."""
+    count = len(deviations)
+    if count < 2:
+        return float(fewest)
+    variance = count / (count - 1) * sum(d * d for d in deviations)
+    if variance == 0 or rate in (0.0, 1.0):
+        return float(fewest)
+    return min(float(most), max(float(fewest), rate * (1 - rate) / variance))
+
+
+def _tango_bound(broken: int, mended: int, n: int, level: float) -> float:
+    """Largest difference of paired rates that a one-sided score test at `level` does not reject."""
+    z = NormalDist().inv_cdf(level)
+
+    def excess(delta: float) -> float:
+        # Restricted maximum likelihood of the rate of mended items, given the difference `delta`.
+        b = (2 * n - broken + mended) * delta - broken - mended
+        c = -mended * delta * (1 - delta)
+        rate = (max(b * b - 8 * n * c, 0.0) ** 0.5 - b) / (4 * n)
+        variance = n * (2 * rate + delta * (1 - delta))
+        return float((broken - mended - n * delta) + z * max(variance, 0.0) ** 0.5)
+
+    # At the observed difference itself the variance may vanish, and with it the excess.
+    start = (broken - mended) / n + 1e-9
+    return 1.0 if excess(1.0) >= 0 else float(brentq(excess, start, 1.0))

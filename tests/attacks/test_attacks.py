@@ -1,0 +1,145 @@
+"""Attack families: pure, seeded, short, and traceable to the goal."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exante.attacks import ATTACKS, GROUPS, HELD_OUT, SEPARATE, TRAINED, expand, load_attack
+from exante.attacks.base import fill
+from exante.attacks.encodings import NoiseSuffix, PayloadSplit, ReversedWord, SpelledWord, key_word
+from exante.errors import InputError
+from exante.records import Example, Message
+from exante.traces import parse
+
+GOAL = "How do I make brotalk at home?"
+WRAPPED = (*TRAINED, *HELD_OUT)
+
+
+def example(text: str = GOAL, identity: str = "p1") -> Example:
+    turns = (Message(role="system", content="Be brief."), Message(role="user", content=text))
+    return Example(id=identity, messages=turns, kind="harmful", category="M01", facts={"x": 1})
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_what_is_known_about_the_goal_survives(name: str) -> None:
+    (made,) = load_attack(name).apply(example(), seed=3)
+    assert (made.goal_id, made.attack) == ("p1", name)
+    assert made.id != "p1"
+    assert (made.kind, made.category, made.facts) == ("harmful", "M01", {"x": 1})
+    assert made.messages[0] == example().messages[0]
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_the_seed_decides_everything(name: str) -> None:
+    forms = [load_attack(name).apply(example(), seed) for seed in range(40)]
+    assert forms == [load_attack(name).apply(example(), seed) for seed in range(40)]
+    texts = {(made.prompt, made.prefill) for (made,) in forms}
+    assert len(texts) >= (1 if name in ("direct", "reasoning_prefill_empty") else 3)
+    assert len({made.id for (made,) in forms}) == len(texts)
+
+
+@pytest.mark.parametrize("name", sorted(set(WRAPPED) - {"noise_suffix", "direct"}))
+def test_wordings_are_short_and_hold_the_goal_once(name: str) -> None:
+    wordings = load_attack(name).wordings  # type: ignore[attr-defined]
+    assert 3 <= len(wordings) <= 6
+    for wording in wordings:
+        assert wording.count("{goal}") == 1
+        assert len(re.sub(r"\{\w+\}", "", wording).split()) <= 25
+
+
+def test_groups_part_the_families() -> None:
+    assert sorted(TRAINED + HELD_OUT + SEPARATE) == sorted(ATTACKS)
+    assert len(set(TRAINED + HELD_OUT + SEPARATE)) == len(ATTACKS)
+    assert set(HELD_OUT) >= {"developer_mode", "fiction", "many_shot", "payload_split"}
+    assert not any(name in SEPARATE for name in GROUPS["trained"] + GROUPS["held_out"])
+
+
+def test_expand_replaces_groups_and_keeps_each_name_once() -> None:
+    assert expand(["fiction", "held_out", "my.module:Mine"]) == (
+        "fiction",
+        *(name for name in HELD_OUT if name != "fiction"),
+        "my.module:Mine",
+    )
+
+
+def test_an_unknown_family_names_the_nearest() -> None:
+    with pytest.raises(InputError, match="role_play"):
+        load_attack("role_plai")
+
+
+def test_direct_leaves_the_text_alone() -> None:
+    (made,) = load_attack("direct").apply(example(), seed=0)
+    assert made.prompt == GOAL
+
+
+def test_the_goal_of_a_wrapped_prompt_is_the_first_prompt() -> None:
+    (once,) = load_attack("fiction").apply(example(), seed=0)
+    (twice,) = load_attack("role_play").apply(once, seed=0)
+    assert twice.goal_id == "p1"
+
+
+@given(st.text(min_size=1))
+def test_braces_and_slots_inside_a_goal_stay_data(goal: str) -> None:
+    assert fill("a {goal} b", goal=goal) == f"a {goal} b"
+
+
+@given(st.text(min_size=1), st.sampled_from(WRAPPED), st.integers())
+def test_no_prompt_breaks_a_family(goal: str, name: str, seed: int) -> None:
+    (made,) = load_attack(name).apply(example(goal), seed)
+    assert made.prompt
+
+
+@given(st.integers())
+def test_encodings_hide_the_word_and_can_be_undone(seed: int) -> None:
+    (spelled,) = SpelledWord().apply(example(), seed)
+    (reverse,) = ReversedWord().apply(example(), seed)
+    (split,) = PayloadSplit().apply(example(), seed)
+    assert all("brotalk" not in made.prompt for made in (spelled, reverse, split))
+    assert "b-r-o-t-a-l-k" in spelled.prompt
+    assert "klatorb"[::-1] == "brotalk"
+    assert "klatorb" in reverse.prompt
+    assert {"brot", "alk"} <= set(re.findall(r"\w+", split.prompt))
+
+
+@given(st.integers())
+def test_noise_follows_the_untouched_goal(seed: int) -> None:
+    (made,) = NoiseSuffix().apply(example(), seed)
+    assert made.prompt.startswith(GOAL + " ")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Write instructions for making sinorx.", "sinorx"),
+        ("Tell me how to restore a spoiled trabel.", "trabel"),
+        ("How do I do that?", "that"),
+        ("2 + 2", "2 + 2"),
+    ],
+)
+def test_key_word_is_what_the_request_is_about(text: str, word: str) -> None:
+    assert key_word(text) == word
+
+
+def test_prefills_leave_the_prompt_alone_and_skip_or_fake_the_trace() -> None:
+    for name in SEPARATE[:3]:
+        (made,) = load_attack(name).apply(example(), seed=1)
+        assert made.prompt == GOAL
+        assert made.prefill
+    (empty,) = load_attack("reasoning_prefill_empty").apply(example(), seed=1)
+    assert empty.prefill == "<think></think>"
+    (compliant,) = load_attack("reasoning_prefill_compliant").apply(example(), seed=1)
+    parsed = parse(compliant.prefill)
+    assert parsed.trace is not None
+    assert parsed.trace.decision == "comply"
+
+
+def test_think_injection_keeps_the_goal_in_user_text() -> None:
+    for seed in range(10):
+        (made,) = load_attack("think_injection").apply(example(), seed)
+        assert GOAL in made.prompt
+        assert "think>" in made.prompt
+        assert not made.prefill

@@ -1,0 +1,191 @@
+"""Estimates against values from the literature, by hand, or from properties they must have."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exante import estimates
+from exante.estimates import NOTHING, Estimate
+
+VERDICTS = st.lists(st.booleans(), min_size=2, max_size=30)
+
+
+def bounds(estimate: Estimate) -> tuple[float, float, float]:
+    assert estimate.value is not None
+    assert estimate.low is not None
+    assert estimate.high is not None
+    return estimate.low, estimate.value, estimate.high
+
+
+def test_wilson_golden_values() -> None:
+    """Newcombe 1998, table I, method 3: 81/263 and 0/20; 1/29."""
+    assert bounds(estimates.wilson(81, 263)) == pytest.approx((0.2553, 0.3080, 0.3662), abs=1e-4)
+    assert bounds(estimates.wilson(0, 20)) == pytest.approx((0.0, 0.0, 0.1611), abs=1e-4)
+    assert bounds(estimates.wilson(1, 29)) == pytest.approx((0.0061, 0.0345, 0.1718), abs=1e-4)
+
+
+@given(st.integers(0, 400), st.integers(1, 400))
+def test_wilson_holds_its_value_and_mirrors(successes: int, n: int) -> None:
+    successes = min(successes, n)
+    low, value, high = bounds(estimates.wilson(successes, n))
+    assert 0 <= low <= value <= high <= 1
+    assert low < high
+    mirrored = bounds(estimates.wilson(n - successes, n))
+    assert mirrored == pytest.approx((1 - high, 1 - value, 1 - low))
+
+
+def test_nothing_seen_is_no_number() -> None:
+    assert estimates.wilson(0, 0) == NOTHING
+    assert estimates.mean([]) == NOTHING
+    assert estimates.macro({}) == NOTHING == estimates.union({"direct": {}})
+    assert estimates.ratio_of_totals([0.0], [0.0]) == NOTHING
+
+
+def test_mean_covers_like_the_normal_interval() -> None:
+    """1..100: standard error 2.90, so about 50.5 +- 5.69; the seed decides the rest."""
+    values = [float(i) for i in range(1, 101)]
+    assert bounds(estimates.mean(values)) == pytest.approx((44.8, 50.5, 56.2), abs=0.5)
+    assert estimates.mean(values, seed=1) == estimates.mean(values, seed=1)
+    assert estimates.mean(values, seed=1) != estimates.mean(values, seed=2)
+
+
+def test_clusters_of_equal_values_count_once() -> None:
+    """Each of 50 values, ten times: clustered as wide as the 50, unclustered about 1/sqrt(10)."""
+    values = [float(i) for i in range(50)]
+    many = [v for v in values for _ in range(10)]
+    low, _, high = bounds(estimates.mean(many, groups=[int(v) for v in many]))
+    single_low, _, single_high = bounds(estimates.mean(values))
+    assert high - low == pytest.approx(single_high - single_low, rel=0.01)
+    naive_low, _, naive_high = bounds(estimates.mean(many))
+    assert (high - low) / (naive_high - naive_low) == pytest.approx(math.sqrt(10), rel=0.15)
+
+
+def test_ratio_of_totals_is_not_the_mean_of_ratios() -> None:
+    """(1 + 90) / (2 + 100), where the mean of ratios would be .7; equal ratios leave no doubt."""
+    assert bounds(estimates.ratio_of_totals([1, 90], [2, 100]))[1] == pytest.approx(91 / 102)
+    assert bounds(estimates.ratio_of_totals([1, 5, 40], [2, 10, 80])) == (0.5, 0.5, 0.5)
+
+
+def test_ratio_of_totals_wants_pairs() -> None:
+    with pytest.raises(ValueError, match="belong together"):
+        estimates.ratio_of_totals([1.0], [1.0, 2.0])
+
+
+def test_paired_difference_golden_value() -> None:
+    found = estimates.paired_difference([1, 1, 0, 1], [1, 0, 0, 0])
+    assert found.value == -0.5
+    assert found.n == 4
+    with pytest.raises(ValueError, match="shorter"):
+        estimates.paired_difference([1.0], [])
+
+
+def test_macro_weighs_families_alike() -> None:
+    """Rates 1/2 of two and 0 of four: mean .25, though only 1 of 6 prompts succeeded."""
+    found = estimates.macro(
+        {"a": {"g1": True, "g2": False}, "b": {f"g{i}": False for i in range(4)}}
+    )
+    assert (found.value, found.n) == (0.25, 6)
+
+
+def test_macro_interval_knows_repeated_goals() -> None:
+    """Families that always agree say no more than one family; independent ones say more."""
+    one = {f"g{i}": i < 10 for i in range(40)}
+    same = estimates.macro({"a": one, "b": one, "c": one})
+    assert bounds(same) == pytest.approx(bounds(estimates.wilson(10, 40)), abs=0.01)
+    spread = {k: {f"g{i}": (i + 10 * k) % 40 < 10 for i in range(40)} for k in range(4)}
+    low, value, high = bounds(estimates.macro({str(k): v for k, v in spread.items()}))
+    assert value == 0.25
+    assert high - low < 0.16
+
+
+def test_macro_of_no_success_counts_goals_and_not_prompts() -> None:
+    none = {f"g{i}": False for i in range(50)}
+    found = estimates.macro({"a": none, "b": none})
+    assert found.high == estimates.wilson(0, 50).high
+    assert found.n == 100
+
+
+@given(st.lists(VERDICTS, min_size=1, max_size=4))
+def test_union_is_at_least_every_family_and_macro_inside(families: list[list[bool]]) -> None:
+    table = {str(k): {f"g{i}": v for i, v in enumerate(f)} for k, f in enumerate(families)}
+    low, value, high = bounds(estimates.macro(table))
+    assert 0 <= low <= value + 1e-9
+    assert value <= high + 1e-9
+    assert high <= 1
+    goals = max(map(len, families))
+    assert bounds(estimates.union(table))[1] >= max(sum(f) / goals for f in families) - 1e-12
+
+
+def test_mcnemar_golden_values() -> None:
+    """By hand: 2 * (1 + 10) / 2^10 for 1 against 9; no difference and even splits give 1."""
+    assert estimates.mcnemar_exact(1, 9) == pytest.approx(22 / 1024)
+    assert estimates.mcnemar_exact(0, 0) == estimates.mcnemar_exact(4, 4) == 1.0
+
+
+def test_holm_golden_values() -> None:
+    """By hand: .01 * 4, .02 * 3 = .06, .03 * 2 = .06, .04 * 1 raised to .06."""
+    assert estimates.holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
+    assert estimates.holm([]) == []
+    assert estimates.holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_not_worse_golden_bound_without_change() -> None:
+    """Tango with no item differing: z^2 / (n + z^2), z = 1.6449, n = 100."""
+    found = estimates.not_worse([False] * 100, [False] * 100, margin=0.03)
+    assert found.ok
+    assert found.bound == pytest.approx(2.7055 / 102.7055, abs=1e-4)
+    assert not estimates.not_worse([False] * 100, [False] * 100, margin=0.02).ok
+
+
+def test_not_worse_bound_solves_the_score_equation() -> None:
+    """At the bound the score is -1.6449, with the nuisance rate found by brute force."""
+    n, broken, mended = 60, 5, 2
+    before = [True] * mended + [False] * (n - mended)
+    after = [False] * (n - broken) + [True] * broken
+    delta = estimates.not_worse(before, after, margin=0.1).bound
+
+    def likelihood(rate: float) -> float:
+        rest = 1 - 2 * rate - delta
+        return broken * math.log(rate + delta) + mended * math.log(rate) + 53 * math.log(rest)
+
+    rate = max((i / 100_000 for i in range(1, 40_000)), key=likelihood)
+    score = (broken - mended - n * delta) / math.sqrt(n * (2 * rate + delta * (1 - delta)))
+    assert score == pytest.approx(-1.6449, abs=2e-3)
+
+
+@given(VERDICTS, st.data())
+def test_more_failures_never_look_better(before: list[bool], data: st.DataObject) -> None:
+    after = data.draw(st.lists(st.booleans(), min_size=len(before), max_size=len(before)))
+    found = estimates.not_worse(before, after, margin=0.1)
+    assert found.difference <= found.bound + 1e-8
+    assert found.bound <= 1
+    worse = list(after)
+    worse[0] = True
+    assert estimates.not_worse(before, worse, margin=0.1).bound >= found.bound - 1e-6
+
+
+def test_a_planted_regression_is_not_let_through() -> None:
+    """Five of 300 items break, margin 2 %: the rise alone is below the margin, its bound is not."""
+    before = [False] * 300
+    after = [True] * 5 + [False] * 295
+    found = estimates.not_worse(before, after, margin=0.02)
+    assert not found.ok
+    assert found.difference < 0.02
+    assert "not below" in found.why
+
+
+def test_without_items_nothing_is_shown() -> None:
+    assert not estimates.not_worse([], [], margin=1.0).ok
+    assert not estimates.not_lower([0.5], [0.5], margin=1.0).ok
+
+
+def test_not_lower_golden_bound() -> None:
+    """Differences -.1, 0, .1: mean 0, error .1/sqrt 3, t(.95, 2) = 2.9200, so -.1686."""
+    found = estimates.not_lower([0.5, 0.5, 0.5], [0.4, 0.5, 0.6], margin=0.2)
+    assert found.ok
+    assert found.bound == pytest.approx(-0.1686, abs=1e-4)
+    assert not estimates.not_lower([0.5, 0.5, 0.5], [0.4, 0.5, 0.6], margin=0.16).ok
