@@ -102,6 +102,16 @@ def test_macro_interval_knows_repeated_goals() -> None:
     assert high - low < 0.16
 
 
+def test_macro_golden_effective_number() -> None:
+    """By hand: deviations (5, 1, -3, -3) / 32, variance 4/3 * 44/1024, so 4.09 items."""
+    a = {"g1": True, "g2": True, "g3": False, "g4": False}
+    b = {"g1": True, "g2": False, "g3": False, "g4": False}
+    effective = 0.375 * 0.625 / (4 / 3 * 44 / 1024)
+    expected = estimates.wilson(0.375 * effective, effective)
+    assert 4 < effective < 8
+    assert bounds(estimates.macro({"a": a, "b": b})) == pytest.approx(bounds(expected))
+
+
 def test_macro_of_no_success_counts_goals_and_not_prompts() -> None:
     none = {f"g{i}": False for i in range(50)}
     found = estimates.macro({"a": none, "b": none})

@@ -239,9 +239,10 @@ def _effective_items(rate: float, deviations: Sequence[float], *, fewest: int, m
     if count < 2:
         return float(fewest)
     variance = count / (count - 1) * sum(d * d for d in deviations)
-    if variance == 0 or rate in (0.0, 1.0):
+    if rate in (0.0, 1.0):  # no spread to learn from: as if all families always agreed
         return float(fewest)
-    return min(float(most), max(float(fewest), rate * (1 - rate) / variance))
+    binomial = rate * (1 - rate)
+    return float(most) if variance * most <= binomial else max(float(fewest), binomial / variance)
 
 
 def _tango_bound(broken: int, mended: int, n: int, level: float) -> float:
