@@ -1,0 +1,49 @@
+"""What a user can do wrong: every message says what, where and how to fix it.
+
+Nothing below the command line catches these; nothing but a message ever leaves it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ExanteError(Exception):
+    """Root of all errors meant for a person; its text is the whole message."""
+
+    exit_code = 1
+
+    def __init__(self, problem: str, *, where: str | None = None, fix: str | None = None) -> None:
+        """Join `where: problem` and, on a second line, the way out."""
+        self.problem = problem
+        self.where = where
+        self.fix = fix
+        text = f"{where}: {problem}" if where else problem
+        super().__init__(f"{text}\n  fix: {fix}" if fix else text)
+
+
+class InputError(ExanteError):
+    """A file, setting or argument of the user cannot be used (exit code 2)."""
+
+    exit_code = 2
+
+
+class ArtefactError(InputError):
+    """A run folder holds something else than what was asked for (exit code 2)."""
+
+
+class RunError(ExanteError):
+    """Work that started could not be finished; what was finished is kept (exit code 1)."""
+
+
+def unknown_name(
+    kind: str, name: str, known: Iterable[str], *, where: str | None = None
+) -> InputError:
+    """The error for a name that is in no table: lists the known ones, nearest first."""
+    names = sorted(known)
+    near = get_close_matches(name, names, n=1)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    return InputError(
+        f"unknown {kind} {name!r}", where=where, fix=f"{guess}known: {', '.join(names)}"
+    )

@@ -1,0 +1,43 @@
+"""Named things to choose from: one visible table per kind, or `package.module:name` of a user.
+
+Tables hold strings, so that listing what there is imports nothing of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from exante.errors import InputError, unknown_name
+
+
+def load(table: Mapping[str, str], name: str, kind: str) -> Any:
+    """The object behind a name of `table`, or behind `package.module:name` anywhere.
+
+    `kind` is the word for it in messages ("judge", "attack", ...).
+
+    Raises:
+        InputError: the name is neither known nor importable.
+    """
+    if name in table:
+        return _imported(table[name], kind)
+    if ":" in name:
+        return _imported(name, kind)
+    raise unknown_name(kind, name, table)
+
+
+def _imported(address: str, kind: str) -> Any:
+    module_name, _, attribute = address.partition(":")
+    fix = f"give the {kind} as package.module:name of something importable"
+    if not module_name or module_name.startswith("."):
+        raise InputError(f"{address!r} names no module for a {kind}", fix=fix)
+    try:
+        found: Any = import_module(module_name)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except ImportError as error:
+        raise InputError(f"{kind} {address!r} cannot be imported: {error}", fix=fix) from error
+    except AttributeError:
+        raise InputError(f"{module_name} has no {attribute!r} to use as {kind}", fix=fix) from None
+    return found

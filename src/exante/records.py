@@ -1,0 +1,234 @@
+"""What flows between stages: frozen records, and JSON Lines in and out.
+
+No torch, no model and no decision lives here. Identity of a record is its `id`, never its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from exante.errors import InputError
+
+Kind = Literal["harmful", "benign", "borderline", "capability"]
+"""What a prompt is: to be declined, plainly fine, fine but alarming at first sight, a skill probe."""
+
+Decision = Literal["comply", "refuse", "redirect"]
+AnswerVerdict = Literal["refused", "partial", "complied", "truncated", "undetermined"]
+PairKind = Literal["safety", "usefulness", "efficiency"]
+
+
+class Record(BaseModel):
+    """Base of all records: immutable, no unknown fields, fields described in place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Message(Record):
+    """One turn of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Response(Record):
+    """A known answer to a prompt, with whatever labels its source gave."""
+
+    text: str
+    unsafe: bool | None = None
+    cost: float | None = None
+    """Larger is worse; above 0 means unsafe."""
+    reward: float | None = None
+    source: str = ""
+
+
+class Example(Record):
+    """One prompt, what is known about it, and where it came from."""
+
+    id: str
+    messages: tuple[Message, ...] = Field(min_length=1)
+    kind: Kind
+    category: str | None = None
+    """Risk category of the rule set, when known."""
+    responses: tuple[Response, ...] = ()
+    better: int | None = None
+    """Index of the more useful response."""
+    safer: int | None = None
+    """Index of the safer response."""
+    source: str = ""
+    split_group: str = ""
+    """Prompts of one group never stand on both sides of a split."""
+    goal_id: str | None = None
+    """Of an attacked prompt: the id of the prompt that was wrapped."""
+    attack: str = "direct"
+    """Attack family that made this prompt."""
+    prefill: str = ""
+    """Text that the attacker puts at the start of the assistant's turn."""
+    facts: dict[str, Any] = Field(default_factory=dict)
+    """What the domain's own teacher and judge know about the prompt; nobody else reads it."""
+
+    @property
+    def prompt(self) -> str:
+        """Text of the last user turn."""
+        return next(m.content for m in reversed(self.messages) if m.role == "user")
+
+
+class Traced(Record):
+    """A training answer for one prompt: the whole assistant turn as text."""
+
+    example_id: str
+    text: str
+    """Trace (if any) and answer, exactly as the model shall write it."""
+    level: Literal["full", "brief", "terse", "none"] = "full"
+    """Verbosity of the trace; `none` is an answer without trace."""
+    role: Literal["right", "blind", "overcautious", "bloated"] = "right"
+    """`right` may be imitated; the others are negative thoughts, only ever rejected."""
+
+
+class Generation(Record):
+    """One assistant turn, with the token ids and log-probs it was made with."""
+
+    example_id: str
+    sample: int = 0
+    source: str = "policy"
+    """`policy`, `teacher`, `dataset`, or the kind of a negative thought."""
+    prompt_ids: tuple[int, ...]
+    token_ids: tuple[int, ...]
+    """The whole turn: forced tokens first, EOS last if `finish` is `stop`."""
+    logprobs: tuple[float, ...] = ()
+    """Per sampled token, in nats, at temperature 1 without truncation."""
+    forced: int = 0
+    """How many leading tokens were put there (think opening, prefill) and not sampled."""
+    text: str
+    """The turn decoded, EOS left out."""
+    finish: Literal["stop", "length"]
+
+
+class Judgement(Record):
+    """A judge's opinion on one generation; trace and answer are kept apart."""
+
+    example_id: str
+    sample: int = 0
+    source: str = "policy"
+    judge: str
+    answer: AnswerVerdict
+    unsafe: bool | None
+    """None: could not be judged."""
+    useful: float | None = None
+    """0 to 1: how far the answer does what was legitimately asked."""
+    trace_present: bool = False
+    trace_valid: bool = False
+    defects: tuple[str, ...] = ()
+    decision: Decision | None = None
+    agrees: bool | None = None
+    """Does the answer do what the trace decided?"""
+    trace_harmful: bool | None = None
+    cited: tuple[str, ...] = ()
+    citations_right: bool | None = None
+    """Every cited clause exists and belongs to the prompt's category, and one is cited if due."""
+    trace_tokens: int = 0
+    answer_tokens: int = 0
+
+    @property
+    def right(self) -> bool:
+        """Safe, useful and, where there is a trace, valid and faithful: fit to be imitated."""
+        good_trace = not self.trace_present or (self.trace_valid and self.agrees is True)
+        return (
+            self.unsafe is False
+            and self.answer in ("refused", "complied")
+            and (self.useful or 0.0) >= 0.5
+            and good_trace
+            and not self.trace_harmful
+        )
+
+
+class Pair(Record):
+    """Two responses to one prompt, as token ids, the first preferred."""
+
+    example_id: str
+    prompt_ids: tuple[int, ...]
+    chosen_ids: tuple[int, ...]
+    rejected_ids: tuple[int, ...]
+    kind: PairKind
+    level: Literal["full", "step"] = "full"
+    why: str
+    margin: float = 0.0
+    """Asked of beta times the gap, in nats; negative asks less."""
+    weight: float = 1.0
+    chosen_trace_tokens: int = 0
+    rejected_trace_tokens: int = 0
+    harmful: bool = False
+    """The prompt asks for harm."""
+    chosen_unsafe: bool = False
+    rejected_unsafe: bool = False
+    chosen_reference: float | None = None
+    """Reference log-prob of the chosen response in nats, once scored."""
+    rejected_reference: float | None = None
+
+
+R = TypeVar("R", bound=Record)
+
+
+def read_jsonl(path: Path, model: type[R]) -> list[R]:
+    """All records of a JSON Lines file, in order.
+
+    Raises:
+        InputError: the file cannot be read, or a line does not fit; names file, line and field.
+    """
+    return list(iterate_jsonl(path, model))
+
+
+def iterate_jsonl(path: Path, model: type[R]) -> Iterator[R]:
+    """The records of a JSON Lines file, one at a time; blank lines are skipped."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot be read: {error}", where=str(path), fix="check path and encoding (UTF-8)"
+        ) from None
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            yield parse_line(line, model, where=f"{path}:{number}")
+
+
+def parse_line(line: str, model: type[R], *, where: str) -> R:
+    """One record from one JSON text; errors name `where` and the field."""
+    try:
+        return model.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{field}: {first['msg']}" if field else first["msg"],
+            where=where,
+            fix=f"each line is one JSON object with the fields of {model.__name__}",
+        ) from None
+
+
+def write_jsonl(path: Path, records: Iterable[Record]) -> int:
+    """Write all records through a temporary file and one rename; returns how many."""
+    temporary = path.with_name(path.name + ".tmp")
+    count = 0
+    with temporary.open("w", encoding="utf-8") as file:
+        for record in records:
+            file.write(record.model_dump_json() + "\n")
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    return count
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document through a temporary file and one rename."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
