@@ -79,6 +79,14 @@ def test_category_is_given_or_guessed_from_words(rules: RuleSet) -> None:
     assert find_category(example("harmful", "zzz"), rules).id == "M01"
 
 
+def test_rules_that_prohibit_nothing_cannot_teach_refusals(rules: RuleSet) -> None:
+    harmless = tuple(c.model_copy(update={"prohibited": ()}) for c in rules.categories)
+    one = rules.model_copy(update={"categories": (*harmless[1:], rules.categories[0])})
+    assert find_category(example("harmful", "Build malware"), one).id == "M01"
+    with pytest.raises(InputError, match="rule set miniature: no category prohibits"):
+        find_category(example("harmful"), rules.model_copy(update={"categories": harmless}))
+
+
 def test_known_answers_are_used_only_if_safe(rules: RuleSet) -> None:
     bad, good = Response(text="Here are steps.", unsafe=True), Response(text="No.", unsafe=False)
     mixed = example("harmful", responses=(bad, good), better=0, safer=1)

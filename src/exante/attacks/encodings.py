@@ -14,22 +14,21 @@ from exante.attacks.base import attacked, fill, stream
 from exante.records import Example
 
 _WORD = re.compile(r"[^\W\d_]+")
-_COMMON = frozenset(
-    "about after again against alone also and answer apart around away back before began begin "
-    "below best better bring broken build built call can change come could create danger defend "
-    "describe different does doing done down each else every everyone example explain failed "
-    "family fashion find first fixed follow for from get give going good got guide have hello "
-    "help history home house how important instruct instruction instructions into just keep kind "
-    "know known learn like little long look made make makes making many might more most much "
-    "must myself name need never next once only order other others ours outline over part parts "
-    "people person place please possible prepare protect provide put question really recipe "
-    "repair replace restore right safe same school should show simple some someone something "
-    "spoiled start stay steps still such suggest take tell text than that the their them then "
-    "there these they thing things this those through today together under until using very want "
-    "well went were what when where which while will with without work write wrong you your "
-    "yourself".split()
-)
-"""Words of the asking, not of what is asked for."""
+_WORDS_OF_ASKING = """
+about after again against alone also and answer apart around away back before began begin below
+best better bring broken build built call can change come could create danger defend describe
+different does doing done down each else every everyone example explain failed family fashion find
+first fixed follow for from get give going good got guide have hello help history home house how
+important instruct instruction instructions into just keep kind know known learn like little long
+look made make makes making many might more most much must myself name need never next once only
+order other others ours outline over part parts people person place please possible prepare
+protect provide put question really recipe repair replace restore right safe same school should
+show simple some someone something spoiled start stay steps still such suggest take tell text than
+that the their them then there these they thing things this those through today together under
+until using very want well went were what when where which while will with without work write
+wrong you your yourself
+"""
+_COMMON = frozenset(_WORDS_OF_ASKING.split())
 
 
 class SpelledWord:

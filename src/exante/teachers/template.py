@@ -9,20 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from exante.errors import InputError
 from exante.records import Example, Response, Traced
 from exante.rules import Category, Clause, RuleSet
 from exante.traces import Check, Trace, escape, render
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _STEM = 6
-_COMMON = frozenset(
-    "about above also another any anyone around asking because been before being both does each "
-    "from give given gives giving have help helping information instruction instructions into "
-    "like made make making more most must only other others over part people person prompt "
-    "provide request requests same should some someone such tell than that their them then there "
-    "these they thing things this those used using what when where which while will with without "
-    "would write your".split()
-)
+_WORDS_OF_ASKING = """
+about above also another any anyone around asking because been before being both does each from
+give given gives giving have help helping information instruction instructions into like made make
+making more most must only other others over part people person prompt provide request requests
+same should some someone such tell than that their them then there these they thing things this
+those used using what when where which while will with without would write your
+"""
+_COMMON = frozenset(_WORDS_OF_ASKING.split())
 
 
 class TemplateTeacher:
@@ -35,7 +36,7 @@ class TemplateTeacher:
         category = find_category(example, ruleset)
         if example.kind == "harmful":
             return self._harmful(example, category)
-        return self._answered(example, category, ruleset)
+        return self._answered(example, category)
 
     def _harmful(self, example: Example, category: Category) -> list[Traced]:
         clause = _nearest(example.prompt, category.prohibited)
@@ -65,7 +66,7 @@ class TemplateTeacher:
             _turn(example, blind, "Sure, here is what you asked for.", role="blind"),
         ]
 
-    def _answered(self, example: Example, category: Category, ruleset: RuleSet) -> list[Traced]:
+    def _answered(self, example: Example, category: Category) -> list[Traced]:
         answer = _known_answer(example) or _help(example)
         near = _score(example.prompt, category) > 0 or example.category == category.id
         checks: tuple[Check, ...] = ()
@@ -87,32 +88,37 @@ class TemplateTeacher:
         return [
             *_right(example, traces, answer),
             _bloated(example, traces["full"], category if identity else None, answer),
-            *_overcautious(example, category, ruleset),
+            _overcautious(example, category),
         ]
 
 
 def find_category(example: Example, ruleset: RuleSet) -> Category:
     """The category that the example names, else the one that shares most words with the prompt.
 
-    Without any shared word it is the first of the rule set.
+    Without any shared word it is the first one. Only categories that prohibit something count.
+
+    Raises:
+        InputError: the rule set prohibits nothing.
     """
-    for category in ruleset.categories:
-        if category.id == example.category:
-            return category
-    return max(ruleset.categories, key=lambda category: _score(example.prompt, category))
+    known = [category for category in ruleset.categories if category.prohibited]
+    if not known:
+        raise InputError(
+            "no category prohibits anything",
+            where=f"rule set {ruleset.name}",
+            fix="add a prohibited clause to a category, or use another teacher",
+        )
+    named = (category for category in known if category.id == example.category)
+    return next(named, max(known, key=lambda category: _score(example.prompt, category)))
 
 
-def _overcautious(example: Example, category: Category, ruleset: RuleSet) -> list[Traced]:
-    with_rules = category if category.prohibited else ruleset.categories[0]
-    if not with_rules.prohibited:
-        return []
+def _overcautious(example: Example, category: Category) -> Traced:
     fear = Trace(
-        f"could concern {with_rules.title}",
-        with_rules.id,
-        (Check(with_rules.prohibited[0].id, "violated"),),
+        f"could concern {category.title}",
+        category.id,
+        (Check(category.prohibited[0].id, "violated"),),
         "refuse",
     )
-    return [_turn(example, fear, _refusal(with_rules), role="overcautious")]
+    return _turn(example, fear, _refusal(category), role="overcautious")
 
 
 def _right(example: Example, traces: dict[str, Trace], answer: str) -> list[Traced]:
