@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from exante.errors import InputError
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
-"""What a prompt is: to be declined, plainly fine, fine but alarming at first sight, a skill probe."""
+"""What a prompt is: to be declined, plainly fine, fine but alarming at first sight, a probe."""
 
 Decision = Literal["comply", "refuse", "redirect"]
 AnswerVerdict = Literal["refused", "partial", "complied", "truncated", "undetermined"]
