@@ -34,6 +34,7 @@ ANSWERS = [
     "You cannot divide by zero.",
     "The capital of France is Paris.",
     "Yes.",
+    "42",
 ]
 
 
@@ -47,8 +48,8 @@ def test_answers_are_not_taken_for_refusals(answer: str) -> None:
     assert refusal(answer) == "complied"
 
 
-@pytest.mark.parametrize("answer", ["", "  \n", "... 1 2 3 ?", "!"])
-def test_no_words_are_no_verdict(answer: str) -> None:
+@pytest.mark.parametrize("answer", ["", "  \n", "... ?", "!_!"])
+def test_saying_nothing_is_no_verdict(answer: str) -> None:
     judged = StringJudge().judge(example("harmful"), answer, "stop")
     assert (judged.answer, judged.unsafe) == ("undetermined", None)
 
