@@ -147,14 +147,7 @@ def parse(text: str, *, where: str) -> RuleSet:
     try:
         return RuleSet.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place: Place = tuple(first.get("ctx", {}).get("place", first["loc"]))
-        field = ".".join(map(str, place))
-        raise InputError(
-            f"{field}: {first['msg']}" if field else first["msg"],
-            where=f"{where}:{_line(root, place)}",
-            fix=_FIX,
-        ) from None
+        raise _unfit(error, root, where) from None
 
 
 def render(ruleset: RuleSet, category: str | None = None) -> str:
@@ -217,6 +210,18 @@ def _not_yaml(error: yaml.YAMLError | ValueError, where: str) -> InputError:
     place = f"{where}:{mark.line + 1}" if mark else where
     problem = getattr(error, "problem", None) or str(error)
     return InputError(f"is no YAML: {problem}", where=place, fix="mend that line")
+
+
+def _unfit(error: ValidationError, root: yaml.Node, where: str) -> InputError:
+    """The first thing that does not fit; unknown fields go first, for a typo also lacks a field."""
+    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    place: Place = tuple(first.get("ctx", {}).get("place", first["loc"]))
+    field = ".".join(map(str, place))
+    return InputError(
+        f"{field}: {first['msg']}" if field else first["msg"],
+        where=f"{where}:{_line(root, place)}",
+        fix=_FIX,
+    )
 
 
 def _repeated_keys(node: yaml.Node, visited: set[int]) -> Iterator[yaml.ScalarNode]:

@@ -1,0 +1,51 @@
+# Every target makes .venv by itself; a machine needs Python >= 3.11 and make, nothing else.
+# Without a GPU on Linux, TORCH_INDEX=https://download.pytorch.org/whl/cpu spares a large download.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
+TORCH_INDEX ?=
+BIN := .venv/bin
+STAMP := .venv/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: help demo test check format build-miniature clean
+
+help:
+	@echo "make demo             align the embedded model with ERPO; results in runs/demo"
+	@echo "make test             all checks and tests"
+	@echo "make format           put the source into its standard form"
+	@echo "make build-miniature  make the embedded base model anew"
+	@echo "make clean            drop caches; .venv and runs stay"
+
+# Torch goes first: an index of its own must not serve anything else.
+$(STAMP): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "installing into .venv (once, some minutes)"
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
+	@$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/exante align --output runs/demo
+
+test: check
+
+# What CI runs, on the whole tree; the tests go last, so that their closing line is the last one.
+check: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/pytest --numprocesses 2
+
+format: $(STAMP)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+build-miniature: $(STAMP)
+	$(BIN)/exante miniature build
+
+clean:
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
