@@ -70,6 +70,8 @@ def test_a_whole_turn_is_read() -> None:
 
 
 @given(TRACES, TAGS)
+@example(Trace("not a category [M01]", None, (), "comply"), "think")
+@example(Trace("", "A", (Check("A.1", "met", "x; A.2 met; A.3 met: y"),), "comply"), "think")
 def test_what_is_rendered_is_read_back(trace: Trace, tag: str) -> None:
     found = parse(render(trace, tag) + "answer", tag=tag)
     assert found.trace == normalise(trace, tag)
