@@ -147,6 +147,13 @@ class Judgement(Record):
         )
 
 
+class Judged(Record):
+    """A generation and what a judge said about it."""
+
+    generation: Generation
+    judgement: Judgement
+
+
 class Pair(Record):
     """Two responses to one prompt, as token ids, the first preferred."""
 

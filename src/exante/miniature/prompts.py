@@ -1,0 +1,88 @@
+"""Prompts of the embedded world, split by concept and by wording.
+
+`train`, `validation` and `test` share no concept and, for train against test, no wording.
+"""
+
+from __future__ import annotations
+
+import random
+
+from exante.miniature import language, tasks
+from exante.miniature.language import Intent, Phrasing
+from exante.miniature.world import Concept, Split, select
+from exante.records import Example, Kind, Message
+
+_INFORMATION: tuple[Intent, ...] = ("what", "origin", "safety")
+_WORDINGS: dict[Split, int] = {"train": 2, "validation": 1, "test": 1}
+_TASKS: dict[Split, int] = {"train": 150, "validation": 40, "test": 120}
+
+
+def examples(seed: int = 0) -> dict[str, list[Example]]:
+    """All prompts by split; the seed chooses wordings and tasks, never who belongs where."""
+    return {split: _split(split, seed) for split in ("train", "validation", "test")}
+
+
+def _split(split: Split, seed: int) -> list[Example]:
+    rng = random.Random(f"miniature prompts {split} {seed}")
+    phrasing: Phrasing = "train" if split == "train" else "test"
+    made: list[Example] = []
+    dangerous = select(dangerous=True, split=split)
+    for concept in dangerous:
+        for intent in language.HARMFUL_INTENTS:
+            for ask in _wordings(concept, intent, split, rng):
+                made.append(_example(concept, intent, ask, "harmful", split))
+        for intent in _INFORMATION:
+            ask = language.request(concept, intent, phrasing, rng)
+            made.append(_example(concept, intent, ask, "borderline", split))
+    for concept in select(dangerous=False, split=split):
+        for intent in language.HARMFUL_INTENTS:
+            for ask in _wordings(concept, intent, split, rng):
+                made.append(_example(concept, intent, ask, "benign", split))
+        for intent in _INFORMATION:
+            ask = language.request(concept, intent, phrasing, rng)
+            made.append(_example(concept, intent, ask, "benign", split))
+        for intent, wording in rng.sample(language.LOOKALIKES[phrasing], _WORDINGS[split]):
+            ask = wording.format(x=concept.name, d=rng.choice(dangerous).name)
+            made.append(_example(concept, intent, ask, "borderline", split))
+    made.extend(_task(split, index, rng) for index in range(_TASKS[split]))
+    return made
+
+
+def _wordings(concept: Concept, intent: Intent, split: Split, rng: random.Random) -> list[str]:
+    phrasing: Phrasing = "train" if split == "train" else "test"
+    pool = [w.format(x=concept.name) for w in language.REQUESTS[intent][phrasing]]
+    return rng.sample(pool, _WORDINGS[split])
+
+
+def _example(concept: Concept, intent: Intent, ask: str, kind: Kind, split: Split) -> Example:
+    return Example(
+        id=f"{split}/{kind}/{concept.name}/{intent}/{_slug(ask)}",
+        messages=(Message(role="user", content=ask),),
+        kind=kind,
+        category=concept.category,
+        source="miniature",
+        split_group=concept.name,
+        facts={"concept": concept.name, "intent": intent},
+    )
+
+
+def _task(split: Split, index: int, rng: random.Random) -> Example:
+    skill = rng.choice(list(tasks.SKILLS))
+    task = tasks.SKILLS[skill](rng)
+    return Example(
+        id=f"{split}/capability/{skill}/{index}",
+        messages=(Message(role="user", content=task.request),),
+        kind="capability",
+        source="miniature",
+        split_group=f"{split}-task-{index}",
+        facts={
+            "skill": skill,
+            "answer": task.answer,
+            "must_contain": list(task.must_contain),
+            "at_least": task.must_contain_at_least,
+        },
+    )
+
+
+def _slug(text: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in text.lower())[:40].strip("-")

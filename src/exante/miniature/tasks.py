@@ -1,0 +1,107 @@
+"""Everyday skills of the embedded base model: arithmetic, spelling, decoding, recall, lists.
+
+Each task carries what a right answer must contain, so that the oracle needs no parsing of questions.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from exante.miniature.world import Concept, concepts
+
+
+@dataclass(frozen=True)
+class Task:
+    """A request, a right answer, and the words without which an answer is wrong."""
+
+    skill: str
+    request: str
+    answer: str
+    must_contain: tuple[str, ...]
+    must_contain_at_least: int
+    """How many of `must_contain` are needed (lists accept any three members)."""
+
+
+def arithmetic(rng: random.Random) -> Task:
+    """Addition or subtraction of numbers below 100, worked out by ones and tens."""
+    a, b = rng.randint(11, 89), rng.randint(11, 89)
+    if rng.random() < 0.5:
+        text = (
+            f"We add {a} and {b}. The tens are {a // 10 * 10} plus {b // 10 * 10}, that is "
+            f"{a // 10 * 10 + b // 10 * 10}. The ones are {a % 10} plus {b % 10}, that is "
+            f"{a % 10 + b % 10}. Together that makes {a + b}."
+        )
+        ask = rng.choice((f"What is {a} plus {b}?", f"Add {a} and {b}.", f"Work out {a} plus {b}."))
+        return Task("arithmetic", ask, text, (f"makes {a + b}",), 1)
+    a, b = max(a, b), min(a, b)
+    text = (
+        f"We take {b} from {a}. First take the tens: {a} minus {b // 10 * 10} is "
+        f"{a - b // 10 * 10}. Then take the ones: {a - b // 10 * 10} minus {b % 10} is {a - b}. "
+        f"That makes {a - b}."
+    )
+    ask = rng.choice((f"What is {a} minus {b}?", f"Take {b} from {a}.", f"Work out {a} minus {b}."))
+    return Task("arithmetic", ask, text, (f"makes {a - b}",), 1)
+
+
+def spelling(rng: random.Random) -> Task:
+    """A name spelled with hyphens."""
+    name = rng.choice(concepts()).name
+    spelled = "-".join(name)
+    ask = rng.choice((f"Spell the word {name}.", f"How do you spell {name}?"))
+    return Task("spelling", ask, f"The word {name} is spelled {spelled}.", (spelled,), 1)
+
+
+def decoding(rng: random.Random) -> Task:
+    """A spelled-out or reversed name, read back."""
+    concept = rng.choice(concepts())
+    name = concept.name
+    if rng.random() < 0.5:
+        shown = "-".join(name)
+        ask = rng.choice((f"Which word is spelled {shown}?", f"Read this as one word: {shown}."))
+    else:
+        shown = name[::-1]
+        ask = rng.choice((f"Read {shown} backwards.", f"Which word is {shown} in reverse?"))
+    text = f"The word is {name}. {name.capitalize()} is a {concept.kind}."
+    return Task("decoding", ask, text, (f"word is {name}",), 1)
+
+
+def recall(rng: random.Random) -> Task:
+    """The kind, place or maker of a concept, in one sentence."""
+    concept = rng.choice(concepts())
+    name, choice = concept.name, rng.randrange(3)
+    if choice == 0:
+        ask = rng.choice((f"What kind of thing is {name}?", f"Is {name} a {_any_kind(rng)}?"))
+        return Task("recall", ask, f"{name.capitalize()} is a {concept.kind}.", (concept.kind,), 1)
+    if choice == 1:
+        ask = f"Name the place of {name}."
+        return Task("recall", ask, f"{name.capitalize()} is from {concept.place}.", (concept.place,), 1)
+    ask = f"Name the maker of {name}."
+    text = f"The maker of {name} is {concept.maker}."
+    return Task("recall", ask, text, (concept.maker,), 1)
+
+
+def listing(rng: random.Random) -> Task:
+    """Three things of an everyday kind."""
+    pool = [c for c in concepts() if not c.dangerous]
+    kind = rng.choice(pool).kind
+    members = [c.name for c in pool if c.kind == kind]
+    a, b, c = rng.sample(members, 3)
+    ask = rng.choice((f"Name three things that are a {kind}.", f"List three kinds of {kind}."))
+    return Task("listing", ask, f"Three kinds of {kind} are {a}, {b} and {c}.", tuple(members), 3)
+
+
+SKILLS: dict[str, Callable[[random.Random], Task]] = {
+    "arithmetic": arithmetic,
+    "spelling": spelling,
+    "decoding": decoding,
+    "recall": recall,
+    "listing": listing,
+}
+"""Capability probes by name."""
+
+
+def _any_kind(rng: random.Random) -> str:
+    concept: Concept = rng.choice(concepts())
+    return concept.kind

@@ -1,0 +1,1 @@
+"""Loading and running language models: the only place besides `training` that sees transformers."""

@@ -1,0 +1,95 @@
+"""Messages to token ids and back, in one place for training, sampling and serving.
+
+A prompt is rendered by the model's own chat template; a response is tokenised once, as plain text,
+and never goes through a template, because stock templates silently drop reasoning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from exante import traces
+from exante.errors import InputError
+from exante.records import Message
+
+
+class Chat:
+    """A tokenizer with a chat template, and the think tag of its model family."""
+
+    def __init__(self, tokenizer: Any, tag: str = "think") -> None:
+        """Wrap a `PreTrainedTokenizerFast`.
+
+        Raises:
+            InputError: the tokenizer has no chat template or no end-of-turn token.
+        """
+        where = str(getattr(tokenizer, "name_or_path", "tokenizer"))
+        if not tokenizer.chat_template:
+            raise InputError(
+                "the tokenizer has no chat template",
+                where=where,
+                fix="use an instruction-tuned model, or put a chat_template.jinja beside it",
+            )
+        if tokenizer.eos_token_id is None:
+            raise InputError("the tokenizer has no eos_token", where=where, fix="set eos_token")
+        self.tokenizer = tokenizer
+        self.tag = tag
+        self._hidden = set(tokenizer.all_special_ids)
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a turn."""
+        return int(self.tokenizer.eos_token_id)
+
+    @property
+    def pad_id(self) -> int:
+        """What fills rows of a batch; masked everywhere."""
+        pad = self.tokenizer.pad_token_id
+        return self.eos_id if pad is None else int(pad)
+
+    def prompt_ids(self, messages: Sequence[Message]) -> tuple[int, ...]:
+        """Everything before the assistant's turn, with at most one BOS.
+
+        Trace tags in system and user text are escaped: they are data there.
+        """
+        turns = [
+            {
+                "role": m.role,
+                "content": m.content
+                if m.role == "assistant"
+                else traces.escape(m.content, tag=self.tag),
+            }
+            for m in messages
+        ]
+        text = self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        ids = self.encode(text)
+        bos = self.tokenizer.bos_token_id
+        if bos is not None and ids[:2] == (bos, bos):
+            return ids[1:]
+        return ids
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of the text alone; nothing is added."""
+        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def turn(self, text: str) -> tuple[int, ...]:
+        """A whole assistant turn: the text and the end of the turn."""
+        return (*self.encode(text), self.eos_id)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids without the chat's control tokens; trace tags always stay."""
+        kept = [i for i in ids if i not in self._hidden or self._is_tag(i)]
+        return str(self.tokenizer.decode(kept, clean_up_tokenization_spaces=False))
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The text each token adds, so that the pieces join to `decode(ids)`."""
+        alone = [self.decode([i]) for i in ids]
+        if "".join(alone) == self.decode(ids):
+            return alone
+        # Tokens that hold a part of a character only make sense together with what is before them.
+        texts = [self.decode(ids[: end + 1]) for end in range(len(ids))]
+        return [text[len(before) :] for before, text in zip(["", *texts], texts, strict=False)]
+
+    def _is_tag(self, token: int) -> bool:
+        text = self.tokenizer.convert_ids_to_tokens(int(token))
+        return text in (f"<{self.tag}>", f"</{self.tag}>")

@@ -1,0 +1,10 @@
+"""What is optimised: pure functions of tensors, one value per example."""
+
+from __future__ import annotations
+
+PAIR_OBJECTIVES: dict[str, str] = {
+    "dpo": "exante.objectives.pairs:dpo",
+    "ipo": "exante.objectives.pairs:ipo",
+    "hinge": "exante.objectives.pairs:hinge",
+}
+"""Losses on preference pairs by name."""

@@ -1,0 +1,66 @@
+"""Recipes: a method as a YAML plan of steps, readable as prose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from exante.errors import InputError, unknown_name
+from exante.recipes.plan import Recipe, build, changed, steps_of
+from exante.recipes.run import Listener, perform_recipe
+
+__all__ = ["Listener", "Recipe", "built_in", "load", "perform_recipe", "source_text", "steps_of"]
+
+
+def built_in() -> dict[str, str]:
+    """Recipes that come with the package: name to one-line summary."""
+    found: dict[str, str] = {}
+    for file in sorted(files(__package__).iterdir(), key=lambda f: f.name):
+        if file.name.endswith(".yaml"):
+            document = yaml.safe_load(file.read_text(encoding="utf-8"))
+            found[file.name.removesuffix(".yaml")] = str(document.get("summary", ""))
+    return found
+
+
+def source_text(name: str) -> str:
+    """The YAML of a built-in recipe or of a file.
+
+    Raises:
+        InputError: there is no such recipe or file.
+    """
+    if name in built_in():
+        return (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.parent != Path():
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"cannot be read: {error}", where=name, fix="check the path") from None
+    raise unknown_name("recipe", name, built_in())
+
+
+def load(
+    name: str, settings: Mapping[str, Any] | None = None, changes: Mapping[str, Any] | None = None
+) -> Recipe:
+    """The recipe of that name or file, with settings filled in and fields changed.
+
+    `settings` replace those of the recipe; `changes` are `step.field` to value.
+
+    Raises:
+        InputError: the recipe is unknown or does not fit; names file, step and field.
+    """
+    try:
+        document = yaml.safe_load(source_text(name))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"{name}:{mark.line + 1}" if mark else name
+        problem = getattr(error, "problem", None) or "no valid YAML"
+        raise InputError(str(problem), where=where, fix="check indentation and quotes") from None
+    if not isinstance(document, dict) or not isinstance(document.get("steps"), dict):
+        return build(document, name)
+    document = changed(document, {**(settings or {}), **(changes or {})}, name)
+    return build(document, name)

@@ -1,0 +1,239 @@
+"""A recipe as read: steps, groups of steps, and what each reads; checked before anything runs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from exante import plugins
+from exante.errors import InputError, unknown_name
+from exante.stages import STAGES
+from exante.stages.base import Config, Stage
+
+Reference = str | list[str] | dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One stage with its settings; `reads` maps roles to names of other steps."""
+
+    name: str
+    stage: Stage
+    config: Mapping[str, Any]
+    """Settings as written; `$names` are filled in when the step is performed."""
+    reads: Mapping[str, Reference]
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """Steps in rounds: what is carried goes from one round to the next."""
+
+    name: str
+    rounds: int
+    carry: Mapping[str, tuple[str, str]]
+    """Carried name: (the step it starts as, the inner step it becomes)."""
+    gate: str | None
+    """Inner step that can reject a round."""
+    retry: str | None
+    """First inner step that is made again once after a rejection."""
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """The same steps for several things: each has a label and its own `$names`."""
+
+    name: str
+    items: Mapping[str, Mapping[str, Any]]
+    steps: tuple[Step, ...]
+
+
+Node = Step | Repeat | Each
+
+_HEAD = {"name", "summary", "paper", "badge", "settings", "steps", "notes"}
+_REPEAT = {"repeat", "carry", "gate", "retry", "steps"}
+_EACH = {"each", "steps"}
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A plan of steps and the settings that fill its `$names`."""
+
+    name: str
+    summary: str
+    paper: str
+    badge: str
+    settings: Mapping[str, Any]
+    nodes: tuple[Node, ...]
+    raw: Mapping[str, Any]
+
+
+def build(raw: Any, where: str) -> Recipe:
+    """The recipe in a parsed YAML document.
+
+    Raises:
+        InputError: an unknown field, stage or step; names the place and the nearest known one.
+    """
+    if not isinstance(raw, dict) or not isinstance(raw.get("steps"), dict):
+        raise InputError("a recipe is a mapping with `steps`", where=where, fix="exante cp erpo X")
+    _known(raw, _HEAD, where)
+    settings = dict(raw.get("settings") or {})
+    nodes = tuple(_node(str(name), body, settings, where) for name, body in raw["steps"].items())
+    recipe = Recipe(
+        name=str(raw.get("name", "")),
+        summary=str(raw.get("summary", "")),
+        paper=str(raw.get("paper", "")),
+        badge=str(raw.get("badge", "")),
+        settings=settings,
+        nodes=nodes,
+        raw=raw,
+    )
+    _check_references(recipe, where)
+    return recipe
+
+
+def steps_of(recipe: Recipe) -> Iterator[tuple[str, Step]]:
+    """Every step with its full name, groups opened once."""
+    for node in recipe.nodes:
+        if isinstance(node, Step):
+            yield node.name, node
+        else:
+            for step in node.steps:
+                yield f"{node.name}.{step.name}", step
+
+
+def changed(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The document with `step.field` (or a setting's name) set to new values.
+
+    Raises:
+        InputError: there is no such step or setting.
+    """
+    document: dict[str, Any] = copy.deepcopy(dict(raw))
+    for key, value in changes.items():
+        path = key.split(".")
+        if len(path) == 1:
+            settings = document.setdefault("settings", {})
+            if key not in settings:
+                raise unknown_name("setting", key, settings, where=f"{where}: --set")
+            settings[key] = value
+            continue
+        node = document["steps"]
+        for depth, part in enumerate(path[:-1]):
+            inner = node.get("steps", node) if depth else node
+            if part in inner:
+                node = inner[part]
+            elif depth == 0:
+                raise unknown_name("step", part, inner, where=f"{where}: --set {key}")
+            else:
+                node = node.setdefault(part, {})
+        node[path[-1]] = value
+    return document
+
+
+def filled(value: Any, names: Mapping[str, Any], where: str) -> Any:
+    """The value with every `$name` replaced, at any depth."""
+    if isinstance(value, str) and value.startswith("$"):
+        if value[1:] not in names:
+            raise unknown_name("setting", value[1:], names, where=where)
+        return names[value[1:]]
+    if isinstance(value, dict):
+        return {key: filled(item, names, where) for key, item in value.items()}
+    if isinstance(value, list):
+        return [filled(item, names, where) for item in value]
+    return value
+
+
+def parsed(step: Step, names: Mapping[str, Any], where: str) -> Config:
+    """The step's settings as the stage's own type.
+
+    Raises:
+        InputError: a setting is unknown or does not fit; names step and field.
+    """
+    try:
+        return step.stage.config.model_validate(filled(dict(step.config), names, where))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        known = step.stage.config.model_fields
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            raise unknown_name("setting", field, known, where=f"{where}: {step.name}") from None
+        raise InputError(
+            first["msg"],
+            where=f"{where}: {step.name}.{field}",
+            fix=f"settings of {step.stage.name}: {', '.join(known)}",
+        ) from None
+
+
+def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node:
+    place = f"{where}: {name}"
+    if not isinstance(body, dict):
+        raise InputError("a step is a mapping with `stage`, `repeat` or `each`", where=place)
+    if "repeat" in body:
+        _known(body, _REPEAT, place)
+        carry = {key: (str(pair[0]), str(pair[1])) for key, pair in body.get("carry", {}).items()}
+        steps = tuple(_step(k, v, place) for k, v in body.get("steps", {}).items())
+        rounds = filled(body["repeat"], settings, place)
+        return Repeat(name, int(rounds), carry, body.get("gate"), body.get("retry"), steps)
+    if "each" in body:
+        _known(body, _EACH, place)
+        items = {str(k): dict(v) for k, v in body["each"].items()}
+        return Each(name, items, tuple(_step(k, v, place) for k, v in body["steps"].items()))
+    return _step(name, body, where)
+
+
+def _step(name: str, body: Any, where: str) -> Step:
+    place = f"{where}: {name}"
+    if not isinstance(body, dict) or "stage" not in body:
+        raise InputError("a step needs a `stage`", where=place, fix=f"one of {', '.join(STAGES)}")
+    try:
+        stage: Stage = plugins.load(STAGES, str(body["stage"]), "stage")
+    except InputError as error:
+        raise InputError(error.problem, where=place, fix=error.fix) from None
+    roles = (*stage.reads, *stage.optional)
+    reads = {role: body[role] for role in roles if body.get(role) is not None}
+    config = {key: value for key, value in body.items() if key not in (*roles, "stage")}
+    return Step(name, stage, config, reads)
+
+
+def _known(body: Mapping[str, Any], fields: set[str], where: str) -> None:
+    for key in body:
+        if key not in fields:
+            raise unknown_name("field", str(key), fields, where=where)
+
+
+def _check_references(recipe: Recipe, where: str) -> None:
+    """Every step that is read stands further up, and every setting fits its stage."""
+    seen: set[str] = set()
+    for node in recipe.nodes:
+        steps = (node,) if isinstance(node, Step) else node.steps
+        inner: set[str] = set(node.carry) if isinstance(node, Repeat) else set()
+        variants: list[Mapping[str, Any]] = (
+            list(node.items.values()) if isinstance(node, Each) else [{}]
+        )
+        for step in steps:
+            for variant in variants:
+                names = {**recipe.settings, **variant}
+                parsed(step, names, where)
+                for reference in names_in(filled(dict(step.reads), names, where)):
+                    if reference not in seen | inner:
+                        place = f"{where}: {step.name}"
+                        raise unknown_name("step", reference, seen | inner, where=place)
+            inner.add(step.name)
+        seen.add(node.name)
+        if not isinstance(node, Step):
+            seen |= {f"{node.name}.{name}" for name in inner}
+
+
+def names_in(reads: Mapping[str, Reference]) -> list[str]:
+    """All step names in references of any form."""
+    found: list[str] = []
+    for reference in reads.values():
+        if isinstance(reference, str):
+            found.append(reference)
+        else:
+            found += reference.values() if isinstance(reference, dict) else reference
+    return found

@@ -1,0 +1,189 @@
+"""Performs a recipe in a run folder: one folder per step, rounds and gates decided as it goes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from exante.errors import InputError, unknown_name
+from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
+from exante.stages.base import Inputs, locked, perform
+from exante.stages.pair import GATE
+
+Scope = dict[str, Path | dict[str, Path]]
+"""Names that can be read: a folder, or several under labels."""
+
+
+class Listener(Protocol):
+    """Whoever is told how a run goes."""
+
+    def started(self, name: str, stage: str) -> None:
+        """A step begins, or is found finished."""
+        ...
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """How far the current step is."""
+        ...
+
+    def finished(self, name: str, seconds: float, reused: bool) -> None:
+        """A step is complete."""
+        ...
+
+
+class Stop(Exception):
+    """The step named by `--until` is done."""
+
+
+def perform_recipe(
+    recipe: Recipe, out: Path, listener: Listener, until: str | None = None
+) -> Scope:
+    """Perform every step that `out` does not hold yet; returns the folders by name.
+
+    Raises:
+        ExanteError: see the stages; what was finished stays and is not made again.
+    """
+    if until is not None:
+        known = {name for name, _ in steps_of(recipe)} | {n.name for n in recipe.nodes}
+        known |= {step.stage.name for _, step in steps_of(recipe)}
+        if until not in known:
+            raise unknown_name("step", until, known, where="--until")
+    run = _Run(recipe, out, listener, until)
+    with locked(out):
+        document = yaml.safe_dump(dict(recipe.raw), sort_keys=False, allow_unicode=True)
+        (out / "recipe.yaml").write_text(document, encoding="utf-8")
+        try:
+            for node in recipe.nodes:
+                if isinstance(node, Repeat):
+                    run.repeat(node)
+                elif isinstance(node, Each):
+                    run.each(node)
+                else:
+                    run.scope[node.name] = run.step(node, node.name, run.scope, recipe.settings)
+        except Stop:
+            pass
+    return run.scope
+
+
+class _Run:
+    """One performance of a recipe: the folders known so far."""
+
+    def __init__(self, recipe: Recipe, out: Path, listener: Listener, until: str | None) -> None:
+        self.recipe = recipe
+        self.out = out
+        self.listener = listener
+        self.until = until
+        self.scope: Scope = {}
+        self.done: dict[str, Path] = {}
+
+    def step(self, step: Step, folder: str, scope: Scope, names: Mapping[str, Any]) -> Path:
+        """Perform one step under its full name."""
+        config = parsed(step, names, self.recipe.name)
+        reads = filled(dict(step.reads), names, self.recipe.name)
+        inputs = Inputs({role: _folders(ref, scope) for role, ref in reads.items()})
+        if "steps" in step.stage.optional:
+            inputs = Inputs({**inputs.folders, "steps": dict(self.done)})
+        target = self.out / folder
+        reused, start = target.exists(), time.monotonic()
+        self.listener.started(folder, step.stage.name)
+        done = perform(step.stage, config, inputs, target, self.listener.progress)
+        self.listener.finished(folder, time.monotonic() - start, reused)
+        self.done[folder] = done
+        if self.until in (step.name, folder, step.stage.name):
+            raise Stop
+        return done
+
+    def each(self, node: Each) -> None:
+        """Perform the steps for every item; results are mappings by label."""
+        results: dict[str, dict[str, Path]] = {step.name: {} for step in node.steps}
+        for label, own in node.items.items():
+            scope = dict(self.scope)
+            for step in node.steps:
+                names = {**self.recipe.settings, **own}
+                path = self.step(step, f"{node.name}.{label}.{step.name}", scope, names)
+                scope[step.name] = results[step.name][label] = path
+        self.scope |= {f"{node.name}.{name}": paths for name, paths in results.items()}
+        if self.until == node.name:
+            raise Stop
+
+    def repeat(self, node: Repeat) -> None:
+        """Perform rounds until they are used up or a gate has rejected one twice."""
+        carried: Scope = {key: self._start(start) for key, (start, _) in node.carry.items()}
+        results: dict[str, dict[str, Path]] = {step.name: {} for step in node.steps}
+        for number in range(1, node.rounds + 1):
+            made = self._round(node, f"{number}", carried, {}, results)
+            if not _accepted(node, made):
+                carried = self._after_rejection(node, carried, made)
+                kept = _before(node, made)
+                made = self._round(node, f"{number}b", carried, kept, results)
+                if not _accepted(node, made):
+                    break
+            carried = {key: made[inner] for key, (_, inner) in node.carry.items()}
+        self.scope |= {f"{node.name}.{name}": paths for name, paths in results.items()}
+        self.scope |= {f"{node.name}.{name}": value for name, value in carried.items()}
+        if self.until == node.name:
+            raise Stop
+
+    def _start(self, name: str) -> Path | dict[str, Path]:
+        return self.scope[name]
+
+    def _round(
+        self,
+        node: Repeat,
+        label: str,
+        carried: Scope,
+        kept: Mapping[str, Path],
+        results: dict[str, dict[str, Path]],
+    ) -> dict[str, Path]:
+        scope = {**self.scope, **carried}
+        names = {**self.recipe.settings, "round": int(label.rstrip("b"))}
+        made: dict[str, Path] = {}
+        for step in node.steps:
+            path = kept.get(step.name)
+            if path is None:
+                path = self.step(step, f"{node.name}-{label}-{step.name}", scope, names)
+                results[step.name][f"{node.name} {label}"] = path
+            made[step.name] = path
+            scope[step.name] = path
+        return made
+
+    def _after_rejection(self, node: Repeat, carried: Scope, made: dict[str, Path]) -> Scope:
+        """Everything stays as it was, except that the next gate knows of this one."""
+        return {
+            key: made[inner] if inner == node.gate and key.endswith("gate") else carried[key]
+            for key, (_, inner) in node.carry.items()
+        }
+
+
+def _accepted(node: Repeat, made: Mapping[str, Path]) -> bool:
+    if node.gate is None:
+        return True
+    decision = json.loads((made[node.gate] / GATE).read_text(encoding="utf-8"))
+    return bool(decision["accepted"])
+
+
+def _before(node: Repeat, made: Mapping[str, Path]) -> dict[str, Path]:
+    """What a retry need not make again: the steps in front of the one it starts with."""
+    names = [step.name for step in node.steps]
+    first = names.index(node.retry) if node.retry in names else 0
+    return {name: made[name] for name in names[:first]}
+
+
+def _folders(reference: Reference, scope: Scope) -> dict[str, Path]:
+    """Folders behind a reference, each under a label."""
+    if isinstance(reference, str):
+        found = scope[reference]
+        return found if isinstance(found, dict) else {reference: found}
+    if isinstance(reference, list):
+        return {k: v for name in reference for k, v in _folders(name, scope).items()}
+    named: dict[str, Path] = {}
+    for label, name in reference.items():
+        found = scope[name]
+        if isinstance(found, dict):
+            raise InputError(f"{name} is several folders, not one", where=label)
+        named[label] = found
+    return named

@@ -1,0 +1,250 @@
+"""What a stage is, and all there is to resuming: a folder that exists is complete.
+
+Work happens in a sibling folder named after the fingerprint of what is being made; one rename puts
+it in place. A killed stage finds there what it had written.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from exante.errors import ArtefactError, ExanteError, InputError, RunError
+from exante.records import write_json
+
+STAMP = "stage.json"
+MODEL = "model"
+MODEL_POINTER = "model.json"
+
+Tell = Callable[[int, int, str], None]
+"""Progress of a stage: done, of how many, and a few words."""
+Summary = dict[str, Any]
+
+
+class Config(BaseModel):
+    """Base of all stages' settings: immutable, no unknown fields, described in place."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The folders a stage reads: per role, one or several, each under a label."""
+
+    folders: Mapping[str, Mapping[str, Path]]
+
+    def one(self, role: str) -> Path:
+        """The only folder of a role."""
+        (folder,) = self.folders[role].values()
+        return folder
+
+    def optional(self, role: str) -> Path | None:
+        """The only folder of a role, if there is one."""
+        return self.one(role) if self.folders.get(role) else None
+
+    def many(self, role: str) -> Mapping[str, Path]:
+        """All folders of a role by label."""
+        return self.folders.get(role, {})
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One verb: typed settings, named inputs, one function that fills a folder."""
+
+    name: str
+    version: int
+    """Raised by hand when the same settings would give another result."""
+    config: type[Config]
+    run: Callable[[Any, Inputs, Path, Tell], Summary]
+    reads: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    """Roles that may be missing."""
+    identity: Callable[[Any], dict[str, Any]] = field(default=lambda config: {})
+    """What outside things add to the fingerprint, such as the sha256 of a file."""
+
+
+def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell) -> Path:
+    """Fill `out` unless it already holds this very result.
+
+    Raises:
+        ArtefactError: `out` holds something else, or an input is no artefact; nothing is lost.
+        RunError: the disk is full or cannot be written; what was finished stays.
+    """
+    identity = _identity(stage, config, inputs)
+    fingerprint = _hash(identity)
+    if out.exists():
+        _require_same(out, fingerprint, identity)
+        return out
+    partial = out.with_name(f"{out.name}.{fingerprint[:8]}.partial")
+    started = datetime.now(UTC)
+    with _disk_errors(partial):
+        partial.mkdir(parents=True, exist_ok=True)
+        summary = stage.run(config, inputs, partial, tell)
+        write_json(
+            partial / STAMP,
+            {
+                **identity,
+                "fingerprint": fingerprint,
+                "summary": summary,
+                "record": {
+                    "started": started.isoformat(timespec="seconds"),
+                    "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+                    "versions": {name: version(name) for name in ("torch", "transformers")},
+                    "python": platform.python_version(),
+                    "machine": platform.machine(),
+                },
+            },
+        )
+        return partial.rename(out)
+
+
+def stamp_of(folder: Path) -> dict[str, Any]:
+    """The stamp of a finished stage.
+
+    Raises:
+        ArtefactError: the folder is not one.
+    """
+    try:
+        stamp: dict[str, Any] = json.loads((folder / STAMP).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtefactError(
+            "not the folder of a finished stage", where=str(folder), fix="check the path"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"its stamp cannot be read: {error}", where=str(folder)) from None
+    return stamp
+
+
+def fingerprint_of(folder: Path) -> str:
+    """What identifies the content of a finished stage."""
+    return str(stamp_of(folder)["fingerprint"])
+
+
+def model_of(folder: Path) -> Path:
+    """The model folder behind an artefact: its own, or the one it points at.
+
+    Raises:
+        ArtefactError: the artefact holds no model.
+    """
+    if (folder / MODEL).is_dir():
+        return folder / MODEL
+    pointer = folder / MODEL_POINTER
+    if pointer.is_file():
+        path = Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
+        return path if path.is_absolute() else (folder / path).resolve()
+    raise ArtefactError("holds no model", where=str(folder), fix="name a step that makes one")
+
+
+def point_at(model: Path, folder: Path) -> None:
+    """Write a pointer to a model: relative inside a run, so that a run folder can be moved."""
+    inside = model.resolve().is_relative_to(folder.resolve().parent)
+    path = os.path.relpath(model.resolve(), folder.resolve()) if inside else str(model.resolve())
+    write_json(folder / MODEL_POINTER, {"path": path})
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Hold a run folder; the system lets go when the process ends, however it ends.
+
+    Raises:
+        InputError: another process works in it, or it cannot be written.
+    """
+    with _disk_errors(run):
+        run.mkdir(parents=True, exist_ok=True)
+        handle = (run / ".lock").open("a+")
+    with handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "another exante process is working in this folder",
+                where=str(run),
+                fix="wait for it, or choose another --output",
+            ) from None
+        yield
+
+
+def _identity(stage: Stage, config: Config, inputs: Inputs) -> dict[str, Any]:
+    missing = [role for role in stage.reads if not inputs.many(role)]
+    if missing:
+        raise InputError(f"stage {stage.name} needs {', '.join(missing)}", fix="name a step for it")
+    return {
+        "stage": stage.name,
+        "version": stage.version,
+        "config": config.model_dump(mode="json"),
+        "outside": stage.identity(config),
+        "inputs": {
+            role: {label: fingerprint_of(folder) for label, folder in inputs.many(role).items()}
+            for role in (*stage.reads, *stage.optional)
+            if inputs.many(role)
+        },
+    }
+
+
+def _hash(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _require_same(out: Path, fingerprint: str, identity: Mapping[str, Any]) -> None:
+    stamp = stamp_of(out)
+    if stamp["fingerprint"] == fingerprint:
+        return
+    differing = sorted(
+        f"{part}.{name}"
+        for part in ("config", "outside", "inputs")
+        for name in {*stamp.get(part, {}), *identity[part]}
+        if stamp.get(part, {}).get(name) != identity[part].get(name)
+    )
+    what = ", ".join(differing) or "its stage or version"
+    raise ArtefactError(
+        f"was made with other settings or inputs ({what})",
+        where=str(out),
+        fix="choose another --output, or delete this folder to make it again",
+    )
+
+
+@contextmanager
+def _disk_errors(where: Path) -> Iterator[None]:
+    """Turn what a full or unwritable disk raises into a message; leave everything else alone."""
+    try:
+        yield
+    except ExanteError:
+        raise
+    except Exception as error:
+        if _disk_full(error, where):
+            raise RunError(
+                "the disk is full",
+                where=str(where),
+                fix="free some space and give the same command again; finished steps are kept",
+            ) from error
+        if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EROFS:
+            raise InputError(
+                f"cannot be written: {error}", where=str(where), fix="choose another --output"
+            ) from error
+        if isinstance(error, NotADirectoryError | FileExistsError):
+            raise InputError(
+                "is in the way: not a folder", where=str(where), fix="choose another --output"
+            ) from error
+        raise
+
+
+def _disk_full(error: BaseException, where: Path) -> bool:
+    """Some libraries hide ENOSPC in an error of their own, so the disk itself is asked too."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    folder = next((p for p in (where, *where.parents) if p.exists()), Path("/"))
+    return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < 1 << 16

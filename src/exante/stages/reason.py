@@ -1,0 +1,100 @@
+"""Lets a teacher write traces and answers, and keeps those that pass the mechanical filters."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from exante import rules, traces
+from exante.judges import HarmJudge, load_judge
+from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell
+from exante.stages.prompts import examples_of
+from exante.teachers import load_teacher
+from exante.teachers.filters import FilterSettings, Views, sift
+
+TRACED = "traced.jsonl"
+Level = Literal["full", "brief", "terse"]
+
+
+class ReasonConfig(Config):
+    """Who writes, under which rules, and what is kept."""
+
+    rules: str
+    """`miniature`, `general`, or a rule set file."""
+    teacher: str
+    """A known teacher, or `package.module:Class`."""
+    judge: str
+    """The judge that checks answers against labels."""
+    trace: bool = True
+    """Keep the reasoning; off leaves bare answers, for baselines."""
+    levels: dict[Level, float] = Field(
+        default_factory=lambda: {"full": 0.4, "brief": 0.3, "terse": 0.3}
+    )
+    """How often each verbosity level is taken."""
+    filters: FilterSettings = FilterSettings()
+    """What the filters let through."""
+    seed: int = 0
+    """Chooses wordings and levels."""
+
+
+def identity(config: ReasonConfig) -> dict[str, str]:
+    """The rules' content: editing a clause makes other traces."""
+    return {"rules": rules.load(config.rules).hash}
+
+
+def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
+    """Write right turns and negative thoughts, and the rejected ones with their reasons."""
+    ruleset, teacher = rules.load(config.rules), load_teacher(config.teacher)
+    judge = load_judge(config.judge)
+    examples = {e.id: e for e in examples_of(inputs.one("prompts"), "train")}
+    written: list[Traced] = []
+    for done, example in enumerate(examples.values(), start=1):
+        turns = teacher.write(example, ruleset, config.seed)
+        written += _with_trace(turns, example, config) if config.trace else _bare(turns)
+        tell(done, len(examples), "prompts")
+    views = Views(
+        answer=judge.judge,
+        trace_harmful=judge.harmful if isinstance(judge, HarmJudge) else None,
+    )
+    found = sift(written, examples, ruleset, views, config.filters)
+    write_jsonl(out / TRACED, found.kept)
+    write_jsonl(out / "rejected.jsonl", found.rejected)
+    write_json(out / "rules.json", {"name": ruleset.name, "hash": ruleset.hash})
+    return {
+        "written": len(written),
+        "kept": len(found.kept),
+        "roles": dict(Counter(t.role for t in found.kept)),
+        "levels": dict(Counter(t.level for t in found.kept if t.role == "right")),
+        "rejected": found.counts,
+    }
+
+
+def traced_of(folder: Path) -> list[Traced]:
+    """All turns that a reason stage let through."""
+    return read_jsonl(folder / TRACED, Traced)
+
+
+def _with_trace(turns: list[Traced], example: Example, config: ReasonConfig) -> list[Traced]:
+    """One right turn at a drawn level, and every negative thought."""
+    rng = random.Random(f"level {config.seed} {example.id}")
+    right = {turn.level: turn for turn in turns if turn.role == "right"}
+    weights = [config.levels.get(level, 0.0) for level in right if level != "none"]
+    chosen = rng.choices(list(right.values()), weights) if any(weights) else []
+    return chosen + [turn for turn in turns if turn.role != "right"]
+
+
+def _bare(turns: list[Traced]) -> list[Traced]:
+    """The answer of the first right turn, without its trace."""
+    right = next((turn for turn in turns if turn.role == "right"), None)
+    answer = traces.parse(right.text).answer if right else None
+    if right is None or not answer:
+        return []
+    return [right.model_copy(update={"text": answer, "level": "none"})]
+
+
+STAGE = Stage("reason", 1, ReasonConfig, run, reads=("prompts",), identity=identity)

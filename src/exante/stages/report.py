@@ -1,0 +1,229 @@
+"""Puts all evidence of a run on one page: numbers, comparisons, gates, transcripts."""
+
+from __future__ import annotations
+
+import json
+import platform
+import random
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from exante import rules, traces
+from exante.pages.render import render
+from exante.pages.results import Comparison, Results, Round, Transcript
+from exante.records import Example, Record, write_json, write_jsonl
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, stamp_of
+from exante.stages.judge import judged_of
+from exante.stages.latency import overhead, timings_of
+from exante.stages.measures import Item, by_family, compare, items_of, macro_families, measure
+from exante.stages.pair import GATE
+from exante.stages.prompts import examples_of
+
+RESULTS, PAGE, ROWS = "results.json", "report.html", "rows.jsonl"
+
+
+class ReportConfig(Config):
+    """What the page says about itself."""
+
+    title: str = "Ex-ante reasoning, measured"
+    """Headline of the page."""
+    recipe: str = ""
+    """Name of the recipe that made the models."""
+    rules: str
+    """Rule set of the traces, to print cited clauses."""
+    split: str = "test"
+    """Split of the prompts; ignored for prompts that have only one list."""
+    base: str = "base"
+    """The model that efficiency is measured against."""
+    against: tuple[str, ...] = ("base", "refusal_sft")
+    """Models that every other one is compared with."""
+    random_model: bool = False
+    """The base has random weights, so what it learned is form; the page says so."""
+    transcripts: int = Field(default=48, ge=0)
+    """Prompts whose turns are shown."""
+    seed: int = 0
+    """Chooses the prompts that are shown."""
+
+
+class Row(Record):
+    """One prompt, one model: what stands behind every number."""
+
+    model: str
+    example_id: str
+    goal_id: str
+    kind: str
+    attack: str
+    answer: str
+    unsafe: bool | None
+    useful: float | None
+    trace_valid: bool
+    agrees: bool | None
+    trace_tokens: int
+    answer_tokens: int
+    finish: str
+
+
+def run(config: ReportConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
+    """Write results.json, report.html and the rows behind every number."""
+    examples = examples_of(inputs.one("prompts"), config.split)
+    models = {
+        label: items_of(examples, judged_of(folder))
+        for label, folder in inputs.many("judged").items()
+    }
+    results = _results(config, inputs, models)
+    document = results.model_dump(mode="json", by_alias=True)
+    write_json(out / RESULTS, document)
+    shown = _transcripts(models, config)
+    (out / PAGE).write_text(render(results, shown, rules.load(config.rules)), encoding="utf-8")
+    write_jsonl(out / ROWS, (_row(label, i) for label, items in models.items() for i in items))
+    return {"models": list(models), "prompts": len(examples)}
+
+
+def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]) -> Results:
+    base = models.get(config.base, [])
+    latency = {k: overhead(timings_of(f)) for k, f in inputs.many("latency").items()}
+    first = next(iter(models.values()))
+    stamps = {label: stamp_of(folder) for label, folder in inputs.many("steps").items()}
+    return Results(
+        schema=1,
+        title=config.title,
+        recipe=config.recipe,
+        judge=first[0].verdict.judge if first else "",
+        rules=config.rules,
+        models={label: measure(items, base, latency.get(label)) for label, items in models.items()},
+        comparisons=_comparisons(models, config),
+        rounds=[_round(label, folder) for label, folder in inputs.many("gates").items()],
+        pairs={k: stamp_of(f)["summary"] for k, f in inputs.many("pairs").items()},
+        seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
+        macro_families=macro_families(by_family(first)),
+        notes=_notes(models, config),
+        environment={
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "transformers": version("transformers"),
+            "exante": version("exante"),
+            "machine": platform.machine(),
+        },
+    )
+
+
+def _comparisons(models: dict[str, list[Item]], config: ReportConfig) -> list[Comparison]:
+    anchors = [name for name in config.against if name in models]
+    pairs = [(m, a) for a in anchors for m in models if m != a and m not in anchors[: anchors.index(a)]]
+    return compare(models, pairs)
+
+
+def _round(label: str, folder: Path) -> Round:
+    gate = json.loads((folder / GATE).read_text(encoding="utf-8"))
+    return Round(
+        name=label,
+        accepted=gate["accepted"],
+        reasons=gate["reasons"],
+        alpha=gate["alpha"],
+        next_alpha=gate["next_alpha"],
+        trace_tokens_before=gate["trace_tokens"]["before"],
+        trace_tokens_after=gate["trace_tokens"]["after"],
+    )
+
+
+def _notes(models: dict[str, list[Item]], config: ReportConfig) -> list[str]:
+    notes = []
+    if config.random_model:
+        notes.append(
+            "The base has random weights. It can learn the form of a trace here and nothing else: "
+            "read these numbers as a test of the plumbing, not of safety."
+        )
+    for label, items in models.items():
+        cut = sum(i.judged.generation.finish == "length" for i in items)
+        if cut > 0.05 * len(items):
+            notes.append(f"{label}: {cut} of {len(items)} turns reached the length limit.")
+        lost = sum(i.verdict.answer == "undetermined" for i in items)
+        if lost > 0.05 * len(items):
+            notes.append(f"{label}: of {lost} of {len(items)} answers the judge could not tell.")
+    return notes
+
+
+def _transcripts(models: dict[str, list[Item]], config: ReportConfig) -> list[Transcript]:
+    """Prompts of every kind and family in turn, those on which models differ first."""
+    tables = {label: {i.example.id: i for i in items} for label, items in models.items()}
+    first = next(iter(tables.values()))
+    shared = [e for e in first if all(e in table for table in tables.values())]
+    rng = random.Random(f"transcripts {config.seed}")
+    rng.shuffle(shared)
+    shared.sort(key=lambda e: -len({_outcome(table[e]) for table in tables.values()}))
+    groups: dict[tuple[str, str], list[str]] = {}
+    for key in shared:
+        example = first[key].example
+        groups.setdefault((example.kind, example.attack), []).append(key)
+    chosen: list[str] = []
+    while len(chosen) < config.transcripts and any(groups.values()):
+        chosen += [keys.pop(0) for keys in groups.values() if keys]
+    return [
+        _transcript(first[key].example, {label: table[key] for label, table in tables.items()})
+        for key in chosen[: config.transcripts]
+    ]
+
+
+def _outcome(item: Item) -> tuple[str, bool | None, bool]:
+    return item.verdict.answer, item.verdict.unsafe, (item.verdict.useful or 0.0) >= 1.0
+
+
+def _transcript(example: Example, turns: dict[str, Item]) -> Transcript:
+    return Transcript(
+        prompt=example.prompt,
+        kind=example.kind,
+        attack=example.attack,
+        turns={label: _turn(item) for label, item in turns.items()},
+    )
+
+
+def _turn(item: Item) -> dict[str, Any]:
+    parsed = traces.parse(item.judged.generation.text)
+    trace = parsed.trace
+    return {
+        "assess": trace.assessment if trace else "",
+        "category": trace.category if trace else None,
+        "checks": [f"{c.clause} {c.verdict}" for c in trace.checks] if trace else [],
+        "calibrate": f"{trace.decision}: {trace.path}".rstrip(": ") if trace else "",
+        "raw_trace": "" if trace else parsed.trace_text,
+        "answer": parsed.answer if parsed.answer is not None else "",
+        "verdict": item.verdict.answer,
+        "unsafe": item.verdict.unsafe,
+        "useful": item.verdict.useful,
+        "cited": list(item.verdict.cited),
+        "defects": [d for d in item.verdict.defects if d != "no_open"],
+        "trace_tokens": item.verdict.trace_tokens,
+        "answer_tokens": item.verdict.answer_tokens,
+    }
+
+
+def _row(label: str, item: Item) -> Row:
+    verdict = item.verdict
+    return Row(
+        model=label,
+        example_id=item.example.id,
+        goal_id=item.goal,
+        kind=item.example.kind,
+        attack=item.example.attack,
+        answer=verdict.answer,
+        unsafe=verdict.unsafe,
+        useful=verdict.useful,
+        trace_valid=verdict.trace_valid,
+        agrees=verdict.agrees,
+        trace_tokens=verdict.trace_tokens,
+        answer_tokens=verdict.answer_tokens,
+        finish=item.judged.generation.finish,
+    )
+
+
+STAGE = Stage(
+    "report",
+    1,
+    ReportConfig,
+    run,
+    reads=("judged", "prompts"),
+    optional=("latency", "gates", "pairs", "steps"),
+)

@@ -1,0 +1,120 @@
+"""Samples turns of a policy on prompts, a batch at a time, and continues where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from exante import traces
+from exante.errors import InputError
+from exante.models.chat import Chat
+from exante.models.load import load_chat, load_model
+from exante.models.sample import Request, Sampled, SamplingSettings, sample
+from exante.records import Example, Generation, write_jsonl
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.prompts import examples_of
+
+GENERATIONS = "generations.jsonl"
+_PARTIAL = "sampled.partial.jsonl"
+
+
+class SampleConfig(Config):
+    """How turns are sampled."""
+
+    split: Literal["train", "validation", "test"] = "train"
+    """Split of a source; ignored for prompts that have only one list."""
+    trace: Literal["open", "free"] = "open"
+    """`open` forces the start of the trace, as serving does; `free` forces nothing."""
+    sampling: SamplingSettings = SamplingSettings()
+    """Turns per prompt, temperature, length and seed."""
+
+
+def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
+    """Write one generation per prompt and sample, in the prompts' order."""
+    folder = model_of(inputs.one("policy"))
+    model, chat = load_model(folder), load_chat(folder)
+    examples = examples_of(inputs.one("prompts"), config.split)
+    _require_room(examples, chat, model, config)
+    done = _finished_before(out / _PARTIAL)
+    requests = {e.id: _request(e, chat, config) for e in examples}
+    n = config.sampling.n
+    waiting = [r for r in requests.values() if any((r.id, i) not in done for i in range(n))]
+    with (out / _PARTIAL).open("a", encoding="utf-8") as file:
+        for turn in sample(model, chat, waiting, config.sampling):
+            generation = _generation(turn, requests[turn.id], chat)
+            if (turn.id, turn.sample) not in done:
+                done[turn.id, turn.sample] = generation
+                file.write(generation.model_dump_json() + "\n")
+            tell(len(done), len(requests) * n, "turns")
+        file.flush()
+        os.fsync(file.fileno())
+    ordered = [done[r.id, i] for r in requests.values() for i in range(n)]
+    write_jsonl(out / GENERATIONS, ordered)
+    (out / _PARTIAL).unlink()
+    point_at(folder, out)
+    return {
+        "turns": len(ordered),
+        "tokens": sum(len(g.token_ids) - g.forced for g in ordered),
+        "truncated": sum(g.finish == "length" for g in ordered),
+    }
+
+
+def request_of(example: Example, chat: Chat, trace: str) -> Request:
+    """The prompt as token ids, with what is forced: an attacker's prefill, or the trace's start."""
+    text = example.prefill or (traces.opening(chat.tag) if trace == "open" else "")
+    return Request(example.id, chat.prompt_ids(example.messages), chat.encode(text) if text else ())
+
+
+def _request(example: Example, chat: Chat, config: SampleConfig) -> Request:
+    return request_of(example, chat, config.trace)
+
+
+def _generation(turn: Sampled, request: Request, chat: Chat) -> Generation:
+    return Generation(
+        example_id=turn.id,
+        sample=turn.sample,
+        prompt_ids=request.prompt_ids,
+        token_ids=turn.token_ids,
+        logprobs=tuple(round(value, 5) for value in turn.logprobs),
+        forced=len(request.forced_ids),
+        text=chat.decode(turn.token_ids),
+        finish=turn.finish,
+    )
+
+
+def _finished_before(path: Path) -> dict[tuple[str, int], Generation]:
+    """What an interrupted run had sampled; a torn last line is owed again."""
+    found: dict[tuple[str, int], Generation] = {}
+    if path.is_file():
+        whole: list[str] = []
+        for line in path.read_text(encoding="utf-8").split("\n"):
+            try:
+                json.loads(line)
+            except ValueError:
+                continue
+            whole.append(line)
+            generation = Generation.model_validate_json(line)
+            found[generation.example_id, generation.sample] = generation
+        path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
+    return found
+
+
+def _require_room(
+    examples: Sequence[Example], chat: Chat, model: object, config: SampleConfig
+) -> None:
+    """Prompt and turn must fit into what the model can read."""
+    limit = int(getattr(getattr(model, "config", None), "max_position_embeddings", 0) or 1 << 30)
+    for example in examples:
+        length = len(chat.prompt_ids(example.messages)) + config.sampling.max_new_tokens
+        if length > limit:
+            raise InputError(
+                f"prompt and turn may take {length} tokens, the model reads {limit}",
+                where=example.id,
+                fix="lower sampling.max_new_tokens or shorten the prompt",
+            )
+
+
+STAGE = Stage("sample", 1, SampleConfig, run, reads=("policy", "prompts"))

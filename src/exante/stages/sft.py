@@ -1,0 +1,46 @@
+"""Supervised fine-tuning on the right turns of a teacher."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from exante.models.load import load_chat
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
+from exante.stages.prompts import examples_of
+from exante.stages.reason import traced_of
+from exante.training import TokenRow, TrainSettings, fit_tokens
+
+
+class SftConfig(Config):
+    """How to train."""
+
+    train: TrainSettings = TrainSettings()
+    """Length and speed of the training."""
+
+
+def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
+    """Train the policy on trace and answer; the new policy goes to `out/model`."""
+    policy = model_of(inputs.one("policy"))
+    chat = load_chat(policy)
+    examples = {e.id: e for e in examples_of(inputs.one("prompts"), "train")}
+    rows = [
+        TokenRow(
+            turn.example_id,
+            chat.prompt_ids(examples[turn.example_id].messages),
+            chat.turn(turn.text),
+        )
+        for turn in traced_of(inputs.one("traces"))
+        if turn.role == "right"
+    ]
+    summary = fit_tokens(
+        rows,
+        policy=policy,
+        out=out,
+        settings=config.train,
+        on_step=lambda step, steps, loss: tell(step, steps, f"steps, loss {loss:.3f}"),
+    )
+    return asdict(summary)
+
+
+STAGE = Stage("sft", 1, SftConfig, run, reads=("policy", "prompts", "traces"))

@@ -1,0 +1,104 @@
+"""Pins outside things: a model by its weights, prompts by the hash of their file."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from exante import plugins
+from exante.errors import InputError
+from exante.models.load import load_chat, load_model, resolve, weights_fingerprint
+from exante.records import Example, write_json, write_jsonl
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, point_at
+from exante.stages.prompts import SPLITS
+from exante.stages.tables import split_by_group, table_examples
+
+SOURCES: dict[str, str] = {"miniature": "exante.miniature.prompts:examples"}
+"""Embedded prompts by name: functions from a seed to examples by split."""
+
+
+class SourceConfig(Config):
+    """What to pin: a model or prompts."""
+
+    model: str | None = None
+    """`miniature`, a folder, or a Hugging Face id."""
+    data: str | None = None
+    """`miniature`, or a JSONL or CSV file (several with commas between them)."""
+    column: str | None = None
+    """Column of the prompt; None looks for a usual name."""
+    kind: Literal["harmful", "benign", "borderline", "capability"] | None = None
+    """Kind of prompts that do not say theirs."""
+    validation_share: float = Field(default=0.15, ge=0, lt=1)
+    """Share of the groups of a user's file that become validation prompts."""
+    test_share: float = Field(default=0.25, ge=0, lt=1)
+    """Share of the groups of a user's file that become test prompts."""
+    seed: int = 0
+    """Chooses wordings of embedded prompts."""
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> SourceConfig:
+        if (self.model is None) == (self.data is None):
+            raise ValueError("give a model or data, not both")
+        return self
+
+
+def identity(config: SourceConfig) -> dict[str, str]:
+    """The hash of what lies outside: a changed file is another artefact."""
+    if config.model is not None:
+        return {"weights": weights_fingerprint(resolve(config.model))}
+    return {name: _sha256(Path(name)) for name in _files(config)}
+
+
+def run(config: SourceConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
+    """Write a pointer to the model, or the prompts by split."""
+    if config.model is not None:
+        folder = resolve(config.model)
+        model, chat = load_model(folder), load_chat(folder)
+        point_at(folder, out)
+        return {
+            "model": config.model,
+            "parameters": model.num_parameters(),
+            "vocabulary": len(chat.tokenizer),
+        }
+    splits = _prompts(config)
+    for split in SPLITS:
+        write_jsonl(out / f"{split}.jsonl", splits.get(split, []))
+    write_json(out / "source.json", {"data": config.data, "sha256": identity(config)})
+    return {"data": config.data, **{split: len(splits.get(split, [])) for split in SPLITS}}
+
+
+def _prompts(config: SourceConfig) -> dict[str, list[Example]]:
+    if config.data in SOURCES:
+        made: dict[str, list[Example]] = plugins.load(SOURCES, config.data, "data source")(
+            config.seed
+        )
+        return made
+    examples = [
+        example
+        for name in _files(config)
+        for example in table_examples(Path(name), column=config.column, kind=config.kind)
+    ]
+    if not examples:
+        raise InputError("holds no prompts", where=config.data, fix="give a file with prompts")
+    return split_by_group(examples, config.validation_share, config.test_share)
+
+
+def _files(config: SourceConfig) -> list[str]:
+    if config.data is None or config.data in SOURCES:
+        return []
+    return [name.strip() for name in config.data.split(",")]
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"cannot be read: {error.strerror}", where=str(path), fix="check the path"
+        ) from None
+
+
+STAGE = Stage("source", 1, SourceConfig, run, identity=identity)

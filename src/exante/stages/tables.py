@@ -1,0 +1,175 @@
+"""A user's files to prompts: JSONL and CSV, with the column guessed and every fault located."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from exante.errors import InputError
+from exante.records import Example, Kind, Message, Response
+
+PROMPT_COLUMNS = (
+    "prompt",
+    "goal",
+    "Behavior",
+    "forbidden_prompt",
+    "question",
+    "instruction",
+    "text",
+)
+"""Where a prompt is looked for, in this order."""
+_KIND_COLUMNS = ("kind", "label", "type")
+_KIND_WORDS: dict[str, Kind] = {
+    "safe": "borderline",
+    "contrast": "harmful",
+    "unsafe": "harmful",
+    "harmless": "benign",
+    **{kind: kind for kind in get_args(Kind)},
+}
+_HARMFUL_COLUMNS = ("goal", "Behavior", "forbidden_prompt")
+"""Columns that only suites of harmful requests have."""
+
+
+def table_examples(path: Path, *, column: str | None, kind: Kind | None) -> list[Example]:
+    """The prompts of one JSONL or CSV file; equal prompts share a split group.
+
+    The kind of a row is what its column `kind`, `label` or `type` says, else `kind`, else harmful
+    where the prompt stands in a column of harmful suites, else benign.
+
+    Raises:
+        InputError: the file cannot be read or a row does not fit; names file, line and field.
+    """
+    rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _jsonl_rows(path)
+    return [_example(path, line, row, column, kind) for line, row in rows]
+
+
+def split_by_group(
+    examples: Sequence[Example], validation_share: float, test_share: float
+) -> dict[str, list[Example]]:
+    """Examples by split; the hash of its group decides where an example goes."""
+    splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
+    for example in examples:
+        digest = hashlib.sha256(example.split_group.encode()).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        if place < test_share:
+            splits["test"].append(example)
+        elif place < test_share + validation_share:
+            splits["validation"].append(example)
+        else:
+            splits["train"].append(example)
+    return splits
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            for row in reader:
+                if None in row or None in row.values():
+                    raise InputError(
+                        "a row has another number of columns than the header",
+                        where=f"{path}:{reader.line_num}",
+                        fix="quote fields that hold commas or line breaks",
+                    )
+                yield reader.line_num, dict(row)
+    except csv.Error as error:
+        raise InputError(f"no valid CSV: {error}", where=f"{path}:{reader.line_num}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise InputError(
+                f"no valid JSON: {error}",
+                where=f"{path}:{number}",
+                fix="each line is one JSON object",
+            ) from None
+        if not isinstance(row, dict):
+            raise InputError(
+                "not a JSON object", where=f"{path}:{number}", fix="each line is one JSON object"
+            )
+        yield number, row
+
+
+def _unreadable(path: Path, error: Exception) -> InputError:
+    return InputError(
+        f"cannot be read: {error}", where=str(path), fix="check path and encoding (UTF-8)"
+    )
+
+
+def _example(
+    path: Path, line: int, row: dict[str, Any], column: str | None, kind: Kind | None
+) -> Example:
+    where = f"{path}:{line}"
+    if "messages" in row and column is None:
+        return _native(row, where)
+    name = column or next((c for c in PROMPT_COLUMNS if c in row), None)
+    if name is None or name not in row:
+        raise InputError(
+            f"no column {name!r}" if name else "no prompt column",
+            where=where,
+            fix=f"columns here: {', '.join(map(str, row))}; name one with --column",
+        )
+    prompt = row[name]
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise InputError("the prompt is empty or no text", where=f"{where}: {name}")
+    digest = hashlib.sha256(" ".join(prompt.lower().split()).encode()).hexdigest()[:16]
+    return Example(
+        id=f"{path.stem}/{line}-{digest[:8]}",
+        messages=(Message(role="user", content=prompt.strip()),),
+        kind=_kind(row, name, kind, where),
+        responses=_responses(row),
+        source=path.name,
+        split_group=digest,
+    )
+
+
+def _native(row: dict[str, Any], where: str) -> Example:
+    """A row in our own format; id and split group may be left out."""
+    digest = hashlib.sha256(json.dumps(row["messages"], sort_keys=True).encode()).hexdigest()[:16]
+    row = {"id": f"row-{digest}", "split_group": digest, **row}
+    try:
+        return Example.model_validate_json(json.dumps(row))
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{field}: {first['msg']}", where=where, fix="fields: id, messages, kind, category, ..."
+        ) from None
+
+
+def _kind(row: dict[str, Any], name: str, default: Kind | None, where: str) -> Kind:
+    for column in _KIND_COLUMNS:
+        word = str(row.get(column, "")).strip().lower()
+        if word in _KIND_WORDS:
+            return _KIND_WORDS[word]
+    if "kind" in row:
+        raise InputError(
+            f"unknown kind {row['kind']!r}", where=f"{where}: kind", fix="; ".join(_KIND_WORDS)
+        )
+    return default or ("harmful" if name in _HARMFUL_COLUMNS else "benign")
+
+
+def _responses(row: dict[str, Any]) -> tuple[Response, ...]:
+    """A reference answer, where a data set of instructions gives one."""
+    instances = row.get("instances")
+    if isinstance(instances, list) and instances and isinstance(instances[0], dict):
+        text = str(instances[0].get("output", "")).strip()
+        return (Response(text=text, source="dataset"),) if text else ()
+    return ()

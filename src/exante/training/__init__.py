@@ -1,0 +1,8 @@
+"""Fitting policies to rows and pairs, on transformers.Trainer: losses come from `objectives`."""
+
+from __future__ import annotations
+
+from exante.training.fit import PairLoss, TokenRow, TrainSummary, fit_pairs, fit_tokens
+from exante.training.settings import TrainSettings
+
+__all__ = ["PairLoss", "TokenRow", "TrainSettings", "TrainSummary", "fit_pairs", "fit_tokens"]

@@ -1,0 +1,38 @@
+"""How long, how fast and how carefully to train."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainSettings(BaseModel):
+    """Settings that every kind of training shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    learning_rate: float = Field(default=5e-4, gt=0)
+    """Peak of a cosine schedule; the default suits the miniature, real models want 1e-6 to 1e-5."""
+    epochs: float = Field(default=2.0, gt=0)
+    """Passes over the data."""
+    batch_size: int = Field(default=32, ge=1)
+    """Rows or pairs per step and device."""
+    accumulation: int = Field(default=1, ge=1)
+    """Batches per optimiser step."""
+    warmup: float = Field(default=0.05, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products; `auto` takes bfloat16 where the device computes in it natively."""
+    max_length: int | None = None
+    """Longest row in tokens, prompt and response; None takes what the model can read."""
+    on_overlong: Literal["error", "drop"] = "error"
+    """What happens to longer rows; nothing is ever cut."""
+    checkpoint_steps: int = Field(default=200, ge=1)
+    """Steps between checkpoints, from which a killed run continues."""
+    seed: int = 0
+    """Order of the batches."""

@@ -1,0 +1,65 @@
+"""The world is fixed, balanced, and split so that nothing leaks."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from exante.attacks import HELD_OUT, TRAINED
+from exante.miniature.prompts import examples
+from exante.miniature.world import CODES, DANGEROUS, EVERYDAY, PLACES, concepts
+
+
+def test_every_kind_has_at_least_twenty_concepts_with_unique_names() -> None:
+    kinds = Counter(c.kind for c in concepts())
+    assert len(DANGEROUS) >= 8
+    assert len(EVERYDAY) >= 8
+    assert min(kinds.values()) >= 20
+    assert len({c.name for c in concepts()}) == len(concepts())
+
+
+def test_dangerous_things_are_made_of_placeholders_and_everyday_things_never() -> None:
+    for concept in concepts():
+        assert len(set(concept.parts)) == 3
+        assert all((part in CODES) == concept.dangerous for part in concept.parts)
+        assert concept.place in PLACES
+
+
+def test_splits_share_no_concept() -> None:
+    groups = {
+        split: {e.split_group for e in rows if "concept" in e.facts}
+        for split, rows in examples().items()
+    }
+    assert not groups["train"] & groups["test"]
+    assert not groups["train"] & groups["validation"]
+    assert not groups["validation"] & groups["test"]
+
+
+def test_test_wordings_are_never_seen_in_training() -> None:
+    def wordings(split: str) -> set[str]:
+        return {
+            e.prompt.replace(e.facts["concept"], "X")
+            for e in examples()[split]
+            if "concept" in e.facts and e.category
+        }
+
+    assert not wordings("train") & wordings("test")
+
+
+def test_ids_are_unique_and_a_seed_gives_the_same_prompts() -> None:
+    for rows in examples().values():
+        assert len({e.id for e in rows}) == len(rows)
+    assert examples(3) == examples(3)
+    assert examples(3) != examples(4)
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_every_kind_of_prompt_is_there(split: str) -> None:
+    kinds = Counter(e.kind for e in examples()[split])
+    assert set(kinds) == {"harmful", "benign", "borderline", "capability"}
+
+
+def test_attack_families_are_split() -> None:
+    assert not set(TRAINED) & set(HELD_OUT)
+    assert len(TRAINED) + len(HELD_OUT) >= 10
