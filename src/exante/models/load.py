@@ -43,7 +43,9 @@ def load_model(path: Path, *, dtype: str = "float32", device: str | None = None)
         InputError: the folder holds no config or no safetensors, or needs remote code.
     """
     if not (path / "config.json").is_file():
-        raise InputError("no config.json: not a model folder", where=str(path), fix="check the path")
+        raise InputError(
+            "no config.json: not a model folder", where=str(path), fix="check the path"
+        )
     if not list(path.glob("*.safetensors")):
         raise InputError(
             "no *.safetensors; other weight formats can run code and are not loaded",

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from transformers import DynamicCache
 
+from exante.models.cache import attends_to_all, left_after, roomy_cache
 from exante.models.chat import Chat
 
 
@@ -90,44 +91,57 @@ def sample(
 
 
 @torch.inference_mode()
-def _decode(
-    model: Any, chat: Chat, rows: list[_Row], settings: SamplingSettings
-) -> list[Sampled]:
+def _decode(model: Any, chat: Chat, rows: list[_Row], settings: SamplingSettings) -> list[Sampled]:
     """Decode one batch; a row that ends leaves it, so nothing is computed for finished rows."""
     ids, mask = _left_padded([row.start for row in rows], chat.pad_id, model.device)
+    width = ids.shape[1]
+    cache = roomy_cache(model.config, width + settings.max_new_tokens)
     positions = (mask.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
+    mask = torch.cat([mask, mask.new_ones(len(rows), settings.max_new_tokens)], dim=1)
     output = model(
         input_ids=ids,
-        attention_mask=mask,
+        attention_mask=mask[:, :width],
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=1,
     )
     live, last = list(rows), positions[:, -1]
+    ready = _ready_mask(model, cache, mask)
     for step in range(settings.max_new_tokens):
         tokens, logprobs = _choose(output.logits[:, -1].float(), live, step, settings)
         for row, token, logprob in zip(live, tokens.tolist(), logprobs.tolist(), strict=True):
             row.tokens.append(token)
             row.logprobs.append(logprob)
-        keep = (tokens != chat.eos_id).nonzero()[:, 0]
-        if not len(keep) or step + 1 == settings.max_new_tokens:
+        ended = [i for i, row in enumerate(live) if row.tokens[-1] == chat.eos_id]
+        if len(ended) == len(live) or step + 1 == settings.max_new_tokens:
             break
-        if len(keep) < len(live):
-            live = [live[i] for i in keep.tolist()]
-            tokens, last, mask = tokens[keep], last[keep], mask[keep]
+        if ended:
+            stay = left_after(ended, len(live))
+            live = [live[i] for i in stay]
+            keep = torch.tensor(stay, device=ids.device)
+            tokens, last, ready = tokens[keep], last[keep], ready[keep]
             cache.batch_select_indices(keep)
-        mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
         last = last + 1
         output = model(
             input_ids=tokens[:, None],
-            attention_mask=mask,
+            attention_mask=ready[..., : width + step + 1],
             position_ids=last[:, None],
             past_key_values=cache,
             use_cache=True,
         )
     return [_finished(row, chat.eos_id) for row in rows]
+
+
+def _ready_mask(model: Any, cache: DynamicCache, mask: Tensor) -> Tensor:
+    """The mask of decoding steps as attention adds it, (rows, 1, 1, tokens), where one fits all.
+
+    transformers would otherwise build the same mask anew at every step.
+    """
+    if not attends_to_all(cache) or model.config._attn_implementation not in ("sdpa", "eager"):
+        return mask
+    added = torch.zeros(mask.shape, dtype=model.dtype, device=mask.device)
+    return added.masked_fill_(mask == 0, torch.finfo(model.dtype).min)[:, None, None]
 
 
 def _choose(

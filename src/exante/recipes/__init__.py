@@ -13,17 +13,33 @@ from exante.errors import InputError, unknown_name
 from exante.recipes.plan import Recipe, build, changed, steps_of
 from exante.recipes.run import Listener, perform_recipe
 
-__all__ = ["Listener", "Recipe", "built_in", "load", "perform_recipe", "source_text", "steps_of"]
+__all__ = [
+    "Listener",
+    "Recipe",
+    "built_in",
+    "changed",
+    "load",
+    "perform_recipe",
+    "source_text",
+    "steps_of",
+    "table",
+]
 
 
-def built_in() -> dict[str, str]:
-    """Recipes that come with the package: name to one-line summary."""
-    found: dict[str, str] = {}
+def table() -> list[dict[str, str]]:
+    """Recipes that come with the package: name, badge, paper and one-line summary."""
+    found: list[dict[str, str]] = []
     for file in sorted(files(__package__).iterdir(), key=lambda f: f.name):
         if file.name.endswith(".yaml"):
-            document = yaml.safe_load(file.read_text(encoding="utf-8"))
-            found[file.name.removesuffix(".yaml")] = str(document.get("summary", ""))
+            head = yaml.safe_load(file.read_text(encoding="utf-8"))
+            fields = {key: str(head.get(key, "")) for key in ("badge", "paper", "summary")}
+            found.append({"name": file.name.removesuffix(".yaml"), **fields})
     return found
+
+
+def built_in() -> tuple[str, ...]:
+    """Names of the recipes that come with the package."""
+    return tuple(row["name"] for row in table())
 
 
 def source_text(name: str) -> str:

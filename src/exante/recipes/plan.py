@@ -212,7 +212,9 @@ def _check_references(recipe: Recipe, where: str) -> None:
         steps = (node,) if isinstance(node, Step) else node.steps
         inner: set[str] = set(node.carry) if isinstance(node, Repeat) else set()
         variants: list[Mapping[str, Any]] = (
-            list(node.items.values()) if isinstance(node, Each) else [{}]
+            list(node.items.values())
+            if isinstance(node, Each)
+            else [{"round": 1} if isinstance(node, Repeat) else {}]
         )
         for step in steps:
             for variant in variants:

@@ -270,9 +270,7 @@ def _with_reference(
     sums = score(model, rows, pad_id=chat.pad_id, precision=settings.precision)
     half = len(pairs)
     scored = [
-        pair.model_copy(
-            update={"chosen_reference": sums[i], "rejected_reference": sums[half + i]}
-        )
+        pair.model_copy(update={"chosen_reference": sums[i], "rejected_reference": sums[half + i]})
         for i, pair in enumerate(pairs)
     ]
     write_jsonl(path, scored)

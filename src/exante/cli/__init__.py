@@ -1,0 +1,244 @@
+"""The command line: parse, call one function, print. Nothing heavy is imported before it is used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from exante import __version__
+from exante.errors import ExanteError, InputError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="Teach an open language model to reason about safety before it answers, and prove it.",
+)
+rules_app = typer.Typer(no_args_is_help=True, help="Look at rule sets and check your own.")
+miniature_app = typer.Typer(no_args_is_help=True, help="The embedded world and its base model.")
+app.add_typer(rules_app, name="rules")
+app.add_typer(miniature_app, name="miniature")
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Run folder; the same command continues there.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
+RulesName = Annotated[str, typer.Argument(help="general, miniature, or a YAML file.")]
+ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
+
+
+@app.command()
+def align(
+    config: Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")] = None,
+    recipe: Annotated[str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")] = "erpo",
+    model: Annotated[str, typer.Option(help="miniature, a folder, or a hub id.")] = "miniature",
+    data: Annotated[
+        str, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
+    ] = "miniature",
+    rules: Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")] = None,
+    changes: Changes = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this step or stage.")] = None,
+    seed: Seed = 0,
+    output: Output = Path("runs/align"),
+    as_json: AsJson = False,
+) -> None:
+    """Align a model by a recipe; without arguments, the embedded model by ERPO.
+
+    Example: exante align --model ./my-model --data prompts.jsonl --rules general -o runs/mine
+    """
+    from exante.cli.runs import align_settings, run_recipe
+
+    settings = align_settings(model=model, data=data, rules=rules, seed=seed)
+    results = run_recipe(
+        config or recipe, settings=settings, changes=_changes(changes), out=output, until=until
+    )
+    _show(results, output, as_json)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(help="Model folders, run folders, or miniature.")],
+    data: Annotated[str, typer.Option(help="miniature, or JSONL/CSV files.")] = "miniature",
+    rules: Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")] = None,
+    attacks: Annotated[
+        str, typer.Option(help="Families or groups with commas between them.")
+    ] = "direct,held_out,separate",
+    changes: Changes = None,
+    seed: Seed = 0,
+    output: Output = Path("runs/evaluate"),
+    as_json: AsJson = False,
+) -> None:
+    """Attack one or several models and report safety beside usefulness.
+
+    Example: exante evaluate miniature runs/demo -o runs/check
+    """
+    from exante.cli.runs import align_settings, evaluation_recipe, run_document
+
+    settings = align_settings(model=models[0], data=data, rules=rules, seed=seed)
+    document = evaluation_recipe(models, settings, attacks.split(","))
+    results = run_document(document, changes=_changes(changes), out=output)
+    _show(results, output, as_json)
+
+
+@app.command()
+def chat(
+    model: ModelName = "miniature",
+    prompt: Annotated[str | None, typer.Option(help="Ask this once instead of a dialogue.")] = None,
+    hide_reasoning: Annotated[bool, typer.Option("--hide-reasoning")] = False,
+    free: Annotated[
+        bool, typer.Option("--free", help="Do not open the trace; for models without one.")
+    ] = False,
+) -> None:
+    """Talk to a model; its reasoning is shown dimmed.
+
+    Example: exante chat runs/demo --prompt "How do I make tamlo?"
+    """
+    from exante.cli.talk import talk
+
+    talk(model, prompt=prompt, hide_reasoning=hide_reasoning, free=free)
+
+
+@app.command()
+def report(
+    run: Annotated[Path, typer.Argument(help="A run folder with a finished report.")],
+    as_json: AsJson = False,
+) -> None:
+    """Print the closing table of a run and where its page is."""
+    from exante.cli.runs import read_results
+
+    _show(read_results(run), run, as_json)
+
+
+@app.command(name="ls")
+def list_things(
+    what: Annotated[str, typer.Argument(help="recipes, attacks, judges, teachers, runs")] = "recipes",
+    as_json: AsJson = False,
+) -> None:
+    """List what there is to choose from."""
+    from exante.cli.runs import listing
+
+    rows = listing(what)
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        name, *rest = (str(value) for value in row.values() if value)
+        typer.echo(f"{name:28} {'  '.join(rest)}")
+
+
+@app.command(name="cp")
+def copy(
+    recipe: Annotated[str, typer.Argument(help="A built-in recipe.")],
+    file: Annotated[Path, typer.Argument(help="Where to put the copy.")],
+) -> None:
+    """Copy a built-in recipe into a file of yours, to edit and to give to `exante align`."""
+    from exante.recipes import source_text
+
+    if file.exists():
+        raise InputError("exists already", where=str(file), fix="choose another name")
+    file.write_text(source_text(recipe), encoding="utf-8")
+    typer.echo(f"copied {recipe} to {file}: exante align {file}")
+
+
+@rules_app.command("show")
+def rules_show(rules: RulesName = "general") -> None:
+    """Print a rule set as a model or a person reads it."""
+    from exante import rules as rule_sets
+
+    ruleset = rule_sets.load(rules)
+    typer.echo(rule_sets.render(ruleset))
+    typer.echo(f"\n{ruleset.name}, version {ruleset.version}, hash {ruleset.hash[:12]}")
+
+
+@rules_app.command("check")
+def rules_check(rules: RulesName) -> None:
+    """Check a rule set file; say file, line and field of what is wrong."""
+    from exante import rules as rule_sets
+
+    ruleset = rule_sets.load(rules)
+    clauses = len(ruleset.clause_ids(None))
+    typer.echo(f"ok: {len(ruleset.categories)} categories, {clauses} clauses, {ruleset.hash[:12]}")
+
+
+@miniature_app.command("build")
+def miniature_build(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="None: into the package itself.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, to try things out.")] = None,
+) -> None:
+    """Train the embedded base model from nothing (about 25 minutes on two cores)."""
+    from exante.cli.runs import build_miniature
+
+    typer.echo(build_miniature(output, steps))
+
+
+@miniature_app.command("sample")
+def miniature_sample(
+    count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.")] = 6,
+    seed: Seed = 0,
+) -> None:
+    """Show prompts of the embedded world and what its base model answers."""
+    from exante.cli.talk import show_miniature
+
+    show_miniature(count, seed)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a user's mistake ends in one message and exit code 2."""
+    try:
+        app()
+    except ExanteError as error:
+        typer.secho(f"error: {error}", fg="red", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        message = "stopped; finished steps are kept, the same command continues"
+        typer.secho(f"\n{message}", fg="yellow", err=True)
+        sys.exit(1)
+
+
+def _changes(pairs: list[str] | None) -> dict[str, Any]:
+    """`step.field=value` texts as a mapping; values are read as YAML."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise InputError("not of the form step.field=value", where=f"--set {pair}")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
+    return found
+
+
+def _show(results: dict[str, Any] | None, run: Path, as_json: bool) -> None:
+    from exante.cli.table import closing_table
+
+    if results is None:
+        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
+    elif as_json:
+        typer.echo(json.dumps(results))
+    else:
+        closing_table(results, run)
+
+

@@ -1,0 +1,251 @@
+"""Runs of recipes as the command line starts them: defaults, progress on stderr, results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from exante import recipes
+from exante.attacks import ATTACKS, GROUPS
+from exante.errors import InputError, unknown_name
+from exante.judges import JUDGES
+from exante.recipes.plan import build
+from exante.stages.base import STAMP, model_of
+from exante.stages.report import RESULTS
+from exante.teachers import TEACHERS
+
+_MINIATURE = "miniature"
+_FINAL = ("report", "shortened-*-gate", "preferred", "taught", "refusal_sft")
+
+
+class ProgressListener:
+    """Shows steps and bars with the remaining time on stderr."""
+
+    def __init__(self) -> None:
+        """Nothing is shown before the first step."""
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("  {task.description:32}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=self.console,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> ProgressListener:
+        """Start drawing."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop drawing, however the run ended."""
+        self.bar.stop()
+
+    def started(self, name: str, stage: str) -> None:
+        """A bar without length appears."""
+        self.task = self.bar.add_task(name, total=None, note=stage)
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """The bar moves."""
+        if self.task is not None:
+            self.bar.update(self.task, completed=done, total=total, note=note)
+
+    def finished(self, name: str, seconds: float, reused: bool) -> None:
+        """The bar becomes a line."""
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+        what = "kept" if reused else f"{seconds:.0f} s"
+        self.console.print(f"  [green]done[/] {name:32} [dim]{what}[/]", highlight=False)
+
+
+def align_settings(*, model: str, data: str, rules: str | None, seed: int) -> dict[str, Any]:
+    """Settings that fit together: the miniature's own, or those for a user's files."""
+    own_data = data != _MINIATURE
+    return {
+        "model": model,
+        "data": data,
+        "rules": rules or ("general" if own_data else _MINIATURE),
+        "teacher": "template" if own_data else _MINIATURE,
+        "judge": "strings" if own_data else _MINIATURE,
+        "seed": seed,
+    }
+
+
+def run_recipe(
+    name: str,
+    *,
+    settings: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    out: Path,
+    until: str | None,
+) -> dict[str, Any] | None:
+    """Perform a recipe; the results, or None if it ends before its report."""
+    recipe = recipes.load(name, settings, changes)
+    return _perform(recipe, out, until)
+
+
+def run_document(
+    document: dict[str, Any], *, changes: Mapping[str, Any], out: Path
+) -> dict[str, Any] | None:
+    """Perform a recipe that was put together in memory."""
+    return _perform(build(recipes.changed(document, changes, "evaluate"), "evaluate"), out, None)
+
+
+def evaluation_recipe(
+    models: list[str], settings: Mapping[str, Any], attacks: list[str]
+) -> dict[str, Any]:
+    """A recipe that attacks and reports on given models, the first being what others are compared
+    with."""
+    named = {_label(name, place): str(_model_path(name)) for place, name in enumerate(models)}
+    first = next(iter(named))
+    steps: dict[str, Any] = {
+        label: {"stage": "source", "model": path} for label, path in named.items()
+    }
+    judge = {"judge": "$judge", "rules": "$rules"}
+    steps |= {
+        "prompts": {"stage": "source", "data": "$data", "seed": "$seed"},
+        "suite": {
+            "stage": "attack",
+            "prompts": "prompts",
+            "split": "test",
+            "families": attacks,
+            "limits": {"harmful": 60, "benign": 160, "borderline": 160, "capability": 120},
+        },
+        "evaluation": {
+            "each": {label: {"of": label, "trace": _trace_of(named[label])} for label in named},
+            "steps": {
+                "sampled": {
+                    "stage": "sample", "policy": "$of", "prompts": "suite", "trace": "$trace"
+                },
+                "judged": {"stage": "judge", "generations": "sampled", "prompts": "suite", **judge},
+            },
+        },
+        "report": {
+            "stage": "report",
+            "recipe": "evaluate",
+            "judged": "evaluation.judged",
+            "prompts": "suite",
+            "rules": "$rules",
+            "base": first,
+            "against": [first],
+        },
+    }
+    return {"name": "evaluate", "settings": dict(settings), "steps": steps}
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """The results of a finished run.
+
+    Raises:
+        InputError: the folder has none.
+    """
+    for path in (run / RESULTS, run / "report" / RESULTS):
+        if path.is_file():
+            results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return results
+    raise InputError(
+        "holds no results", where=str(run), fix="finish the run: give its command again"
+    )
+
+
+def listing(what: str) -> list[dict[str, str]]:
+    """Rows of what there is to choose from.
+
+    Raises:
+        InputError: there is nothing of that kind.
+    """
+    kinds = {
+        "recipes": recipes.table,
+        "attacks": lambda: [{"name": n, "group": _group(n)} for n in ATTACKS],
+        "judges": lambda: [{"name": name, "is": JUDGES[name]} for name in JUDGES],
+        "teachers": lambda: [{"name": name, "is": TEACHERS[name]} for name in TEACHERS],
+        "runs": _runs,
+    }
+    if what not in kinds:
+        raise unknown_name("kind of thing", what, kinds)
+    return kinds[what]()
+
+
+def final_model(run: Path) -> Path:
+    """The model folder behind a name: itself, or the last model of a run.
+
+    Raises:
+        InputError: there is no model.
+    """
+    if (run / "config.json").is_file():
+        return run
+    if (run / STAMP).is_file():
+        return model_of(run)
+    for pattern in _FINAL[1:]:
+        found = sorted(p for p in run.glob(pattern) if p.is_dir() and not p.suffix == ".partial")
+        if found:
+            return model_of(found[-1])
+    raise InputError("holds no model", where=str(run), fix="give a model folder or a finished run")
+
+
+def build_miniature(output: Path | None, steps: int | None) -> str:
+    """Train the embedded base model; a line that says where it is and what its hash is."""
+    from exante.miniature.build import BuildSettings, build as build_base
+    from exante.models.load import resolve
+
+    target = output or resolve(_MINIATURE)
+    settings = BuildSettings(steps=steps) if steps else BuildSettings()
+    with ProgressListener() as listener:
+        listener.started("miniature", "build")
+        digest = build_base(
+            target,
+            settings,
+            lambda step, total, loss: listener.progress(step, total, f"loss {loss:.3f}"),
+        )
+    return f"{target}: sha256 {digest}"
+
+
+def _perform(recipe: recipes.Recipe, out: Path, until: str | None) -> dict[str, Any] | None:
+    with ProgressListener() as listener:
+        recipes.perform_recipe(recipe, out, listener, until)
+    report = out / "report"
+    if not (report / RESULTS).is_file() or until is not None:
+        return None
+    for name in (RESULTS, "report.html"):
+        (out / name).write_bytes((report / name).read_bytes())
+    return read_results(out)
+
+
+def _model_path(name: str) -> Path | str:
+    path = Path(name)
+    return final_model(path).resolve() if path.is_dir() else name
+
+
+def _label(name: str, place: int) -> str:
+    stem = "".join(c if c.isalnum() or c in "_-" else "_" for c in Path(name).name) or "model"
+    return stem if place == 0 else f"{stem}_{place + 1}"
+
+
+def _trace_of(path: str) -> str:
+    """Only a model that was taught traces has its trace opened."""
+    folder = Path(path)
+    stage = next((p / STAMP for p in (folder, folder.parent) if (p / STAMP).is_file()), None)
+    if stage is None:
+        return "free"
+    return "free" if "refus" in stage.parent.name else "open"
+
+
+def _group(name: str) -> str:
+    return next(g for g in ("trained", "held_out", "separate") if name in GROUPS[g])
+
+
+def _runs() -> list[dict[str, str]]:
+    found = []
+    for path in sorted(Path("runs").glob("*/recipe.yaml")):
+        state = "finished" if (path.parent / RESULTS).is_file() else "unfinished"
+        found.append({"name": str(path.parent), "state": state})
+    return found

@@ -1,0 +1,76 @@
+"""A dialogue in the terminal, with the reasoning shown dimmed or hidden."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from exante import traces
+from exante.cli.runs import final_model
+from exante.errors import InputError
+from exante.miniature.prompts import examples
+from exante.models.chat import Chat
+from exante.models.load import load_chat, load_model, resolve
+from exante.models.sample import Request, SamplingSettings, sample
+from exante.records import Message
+
+_SETTINGS = SamplingSettings(max_new_tokens=256)
+
+
+def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) -> None:
+    """Answer one prompt, or hold a dialogue until an empty line.
+
+    Raises:
+        InputError: there is no such model.
+    """
+    folder = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
+    loaded, chat = load_model(folder), load_chat(folder)
+    console = Console()
+    opened = "" if free or model == "miniature" else traces.opening(chat.tag)
+    history: list[Message] = []
+    while True:
+        try:
+            text = prompt if prompt is not None else console.input("[bold]you[/] ").strip()
+        except EOFError:
+            return
+        if not text:
+            return
+        history.append(Message(role="user", content=text))
+        turn = _answer(loaded, chat, history, opened)
+        parsed = traces.parse(turn, tag=chat.tag)
+        if parsed.present and not hide_reasoning:
+            console.print(Text(_plain(parsed.trace_text), style="dim"))
+        answer = parsed.answer if parsed.answer is not None else "(the reasoning did not end)"
+        console.print(Text(_plain(answer)))
+        history.append(Message(role="assistant", content=answer))
+        if prompt is not None:
+            return
+
+
+def show_miniature(count: int, seed: int) -> None:
+    """Print prompts of the embedded world and its base model's answers."""
+    folder = resolve("miniature")
+    loaded, chat, console = load_model(folder), load_chat(folder), Console()
+    chosen = random.Random(seed).sample(examples(seed)["test"], count)
+    for example in chosen:
+        console.print(Text(f"[{example.kind}] {example.prompt}", style="bold"))
+        console.print(Text(_answer(loaded, chat, list(example.messages), "") + "\n"))
+
+
+def _answer(model: Any, chat: Chat, history: list[Message], opened: str) -> str:
+    prompt = chat.prompt_ids(history)
+    limit = int(getattr(model.config, "max_position_embeddings", 1 << 30))
+    if len(prompt) + _SETTINGS.max_new_tokens > limit:
+        raise InputError(f"the dialogue is longer than the {limit} tokens the model reads")
+    request = Request("chat", prompt, chat.encode(opened) if opened else ())
+    (turn,) = sample(model, chat, [request], _SETTINGS)
+    return chat.decode(turn.token_ids)
+
+
+def _plain(text: str) -> str:
+    """Without control characters, which could act on the terminal."""
+    return "".join(c for c in text if c.isprintable() or c in "\n\t")
