@@ -48,9 +48,18 @@ class Inputs:
     folders: Mapping[str, Mapping[str, Path]]
 
     def one(self, role: str) -> Path:
-        """The only folder of a role."""
-        (folder,) = self.folders[role].values()
-        return folder
+        """The only folder of a role.
+
+        Raises:
+            InputError: there are several, or none.
+        """
+        folders = self.many(role)
+        if len(folders) != 1:
+            raise InputError(
+                f"one step is needed for {role}, not {len(folders)}",
+                fix=f"name one of {', '.join(folders)}" if folders else f"name a step for {role}",
+            )
+        return next(iter(folders.values()))
 
     def optional(self, role: str) -> Path | None:
         """The only folder of a role, if there is one."""
@@ -91,7 +100,7 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
         return out
     partial = out.with_name(f"{out.name}.{fingerprint[:8]}.partial")
     started = datetime.now(UTC)
-    with _disk_errors(partial):
+    with disk_errors(partial):
         partial.mkdir(parents=True, exist_ok=True)
         summary = stage.run(config, inputs, partial, tell)
         write_json(
@@ -126,6 +135,10 @@ def stamp_of(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError) as error:
         raise ArtefactError(f"its stamp cannot be read: {error}", where=str(folder)) from None
+    if not isinstance(stamp, dict) or "fingerprint" not in stamp:
+        raise ArtefactError(
+            "its stamp is not one of ours", where=str(folder / STAMP), fix="choose another --output"
+        )
     return stamp
 
 
@@ -163,7 +176,7 @@ def locked(run: Path) -> Iterator[None]:
     Raises:
         InputError: another process works in it, or it cannot be written.
     """
-    with _disk_errors(run):
+    with disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
         handle = (run / ".lock").open("a+")
     with handle:
@@ -218,8 +231,13 @@ def _require_same(out: Path, fingerprint: str, identity: Mapping[str, Any]) -> N
 
 
 @contextmanager
-def _disk_errors(where: Path) -> Iterator[None]:
-    """Turn what a full or unwritable disk raises into a message; leave everything else alone."""
+def disk_errors(where: Path) -> Iterator[None]:
+    """Turn what a full or unwritable disk raises into a message; leave everything else alone.
+
+    Raises:
+        RunError: the disk is full.
+        InputError: the folder cannot be written.
+    """
     try:
         yield
     except ExanteError:
@@ -243,8 +261,10 @@ def _disk_errors(where: Path) -> Iterator[None]:
 
 
 def _disk_full(error: BaseException, where: Path) -> bool:
-    """Some libraries hide ENOSPC in an error of their own, so the disk itself is asked too."""
+    """Writers of weights hide ENOSPC in errors of their own, so text and disk are asked too."""
     if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
         return True
     folder = next((p for p in (where, *where.parents) if p.exists()), Path("/"))
     return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < 1 << 16

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from exante.errors import ArtefactError
 from exante.estimates import Decision, not_worse
 from exante.objectives.control import next_alpha
 from exante.records import Example, Judgement, write_json
@@ -19,6 +20,7 @@ from exante.stages.pair import GATE, alpha_of
 from exante.stages.prompts import examples_of
 
 Bad = Callable[[Judgement], bool]
+_OF_TRACES = ("valid_traces", "citations")
 
 
 class GateConfig(Config):
@@ -73,7 +75,19 @@ def compare(
     after: dict[str, Judgement],
     config: GateConfig,
 ) -> dict[str, Decision]:
-    """One decision per quality, each on the prompts it can be seen on."""
+    """One decision per quality, each on the prompts it can be seen on.
+
+    Safety and usefulness count as suffering where no prompt could show that they did not.
+
+    Raises:
+        ArtefactError: one of the models was not judged on some of the prompts.
+    """
+    for name, judged in (("before", before), ("after", after)):
+        if examples.keys() - judged.keys():
+            raise ArtefactError(
+                f"{name} was not judged on all validation prompts",
+                fix="judge both models on the prompts that the gate reads",
+            )
     harmful = [key for key, e in examples.items() if e.kind == "harmful"]
     others = [key for key, e in examples.items() if e.kind != "harmful"]
     traced = [key for key in examples if before[key].trace_present]
@@ -92,7 +106,7 @@ def compare(
             config.level,
         )
         for name, (keys, bad) in plan.items()
-        if keys
+        if keys or name not in _OF_TRACES
     }
 
 

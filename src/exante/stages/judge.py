@@ -12,7 +12,7 @@ from exante.models.chat import Chat
 from exante.models.load import load_chat
 from exante.records import Example, Generation, Judged, Traced, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import prompts_by_id
 from exante.stages.reason import traced_of
 from exante.stages.sample import GENERATIONS
 
@@ -40,8 +40,9 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     sampled = inputs.one("generations")
     chat = load_chat(model_of(sampled))
     ruleset, judge = rules.load(config.rules), load_judge(config.judge)
-    examples = {e.id: e for e in examples_of(inputs.one("prompts"), config.split)}
     turns = read_jsonl(sampled / GENERATIONS, Generation)
+    needed = [turn.example_id for turn in turns]
+    examples = prompts_by_id(inputs.one("prompts"), config.split, needed=needed)
     written = inputs.optional("traces")
     if written is not None:
         turns += _adopted(traced_of(written), examples, {g.example_id for g in turns}, chat)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from exante.errors import InputError
 from exante.estimates import Estimate, ratio_of_totals
 from exante.models.chat import Chat
 from exante.models.load import load_chat, load_model
@@ -55,9 +56,16 @@ class Timing(Record):
 def run(config: LatencyConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write one timing per prompt, and the overhead as a ratio of totals minus one."""
     examples = _workload(examples_of(inputs.one("prompts"), config.split), config)
+    if not examples:
+        raise InputError(
+            "no plain benign or harmful prompts to time",
+            where=str(inputs.one("prompts")),
+            fix="give more prompts, or drop the latency step from the recipe",
+        )
     base = _Runner(model_of(inputs.one("base")), "free", config)
     aligned = _Runner(model_of(inputs.one("policy")), config.trace, config)
-    base.time(examples[0]), aligned.time(examples[0])  # warm-up
+    for runner in (base, aligned):  # the first turn of a process is slower
+        runner.time(examples[0])
     timings: list[Timing] = []
     for done, example in enumerate(examples, start=1):
         pairs = [(base.time(example), aligned.time(example)) for _ in range(config.repeats)]

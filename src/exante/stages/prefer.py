@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from exante.records import Pair, read_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at, point_at
 from exante.stages.pair import PAIRS
 from exante.training import PairLoss, TrainSettings, fit_pairs
 
@@ -21,11 +21,18 @@ class PreferConfig(Config):
 
 
 def run(config: PreferConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
-    """Train the policy; without a reference of its own, it is the policy as it came in."""
+    """Train the policy; without a reference of its own, it is the policy as it came in.
+
+    Where no pair was made there is nothing to prefer: the policy goes on as it is.
+    """
     policy = model_of(inputs.one("policy"))
     reference = inputs.optional("reference")
+    pairs = read_jsonl(inputs.one("pairs") / PAIRS, Pair)
+    if not pairs:
+        point_at(policy, out)
+        return {"pairs": 0, "note": "no pairs: the policy goes on unchanged"}
     summary = fit_pairs(
-        read_jsonl(inputs.one("pairs") / PAIRS, Pair),
+        pairs,
         policy=policy,
         reference=model_of(reference) if reference else policy,
         out=out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from exante.errors import ArtefactError
@@ -24,3 +25,22 @@ def examples_of(folder: Path, split: str | None = None) -> list[Example]:
     if not path.is_file():
         raise ArtefactError("holds no prompts", where=str(folder), fix="name a source or an attack")
     return read_jsonl(path, Example)
+
+
+def prompts_by_id(
+    folder: Path, split: str | None = None, *, needed: Iterable[str] = ()
+) -> dict[str, Example]:
+    """The prompts of a split by id, among them all that are needed.
+
+    Raises:
+        ArtefactError: a needed prompt is not there: the two steps do not belong together.
+    """
+    examples = {example.id: example for example in examples_of(folder, split)}
+    missing = next((key for key in needed if key not in examples), None)
+    if missing is not None:
+        raise ArtefactError(
+            f"has no prompt {missing!r}, which another input is about",
+            where=str(folder),
+            fix="read both from the same prompts and split",
+        )
+    return examples

@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import NonNegativeFloat
 
 from exante import rules, traces
 from exante.judges import HarmJudge, load_judge
@@ -32,9 +32,7 @@ class ReasonConfig(Config):
     """The judge that checks answers against labels."""
     trace: bool = True
     """Keep the reasoning; off leaves bare answers, for baselines."""
-    levels: dict[Level, float] = Field(
-        default_factory=lambda: {"full": 0.4, "brief": 0.3, "terse": 0.3}
-    )
+    levels: dict[Level, NonNegativeFloat] = {"full": 0.4, "brief": 0.3, "terse": 0.3}
     """How often each verbosity level is taken."""
     filters: FilterSettings = FilterSettings()
     """What the filters let through."""
@@ -83,7 +81,7 @@ def _with_trace(turns: list[Traced], example: Example, config: ReasonConfig) -> 
     """One right turn at a drawn level, and every negative thought."""
     rng = random.Random(f"level {config.seed} {example.id}")
     right = {turn.level: turn for turn in turns if turn.role == "right"}
-    weights = [config.levels.get(level, 0.0) for level in right if level != "none"]
+    weights = [0.0 if level == "none" else config.levels.get(level, 0.0) for level in right]
     chosen = rng.choices(list(right.values()), weights) if any(weights) else []
     return chosen + [turn for turn in turns if turn.role != "right"]
 

@@ -99,7 +99,7 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
         pairs={k: stamp_of(f)["summary"] for k, f in inputs.many("pairs").items()},
         seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
         macro_families=macro_families(by_family(first)),
-        notes=_notes(models, config),
+        notes=_notes(models, stamps, config),
         environment={
             "python": platform.python_version(),
             "torch": version("torch"),
@@ -129,13 +129,20 @@ def _round(label: str, folder: Path) -> Round:
     )
 
 
-def _notes(models: dict[str, list[Item]], config: ReportConfig) -> list[str]:
+def _notes(
+    models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]], config: ReportConfig
+) -> list[str]:
     notes = []
     if config.random_model:
         notes.append(
             "The base has random weights. It can learn the form of a trace here and nothing else: "
             "read these numbers as a test of the plumbing, not of safety."
         )
+    notes += [
+        f"{label}: no pairs could be made, so the model went on unchanged."
+        for label, stamp in stamps.items()
+        if stamp["stage"] == "prefer" and stamp["summary"].get("items") == 0
+    ]
     for label, items in models.items():
         cut = sum(i.judged.generation.finish == "length" for i in items)
         if cut > 0.05 * len(items):

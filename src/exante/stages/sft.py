@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exante.models.load import load_chat
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import prompts_by_id
 from exante.stages.reason import traced_of
 from exante.training import TokenRow, TrainSettings, fit_tokens
 
@@ -23,15 +23,16 @@ def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Train the policy on trace and answer; the new policy goes to `out/model`."""
     policy = model_of(inputs.one("policy"))
     chat = load_chat(policy)
-    examples = {e.id: e for e in examples_of(inputs.one("prompts"), "train")}
+    turns = [turn for turn in traced_of(inputs.one("traces")) if turn.role == "right"]
+    needed = [turn.example_id for turn in turns]
+    examples = prompts_by_id(inputs.one("prompts"), "train", needed=needed)
     rows = [
         TokenRow(
             turn.example_id,
             chat.prompt_ids(examples[turn.example_id].messages),
             chat.turn(turn.text),
         )
-        for turn in traced_of(inputs.one("traces"))
-        if turn.role == "right"
+        for turn in turns
     ]
     summary = fit_tokens(
         rows,
