@@ -1,9 +1,9 @@
 # Every target makes .venv by itself; a machine needs Python >= 3.11 and make, nothing else.
-# Without a GPU on Linux, TORCH_INDEX=https://download.pytorch.org/whl/cpu spares a large download.
+# Extra options for the installation of torch, such as an index of CPU builds, go into TORCH_OPTIONS.
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && break; done)
-TORCH_INDEX ?=
+TORCH_OPTIONS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
 	@echo "installing into .venv (once, some minutes)"
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv .venv
-	@$(PIP) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) torch
+	@$(PIP) $(TORCH_OPTIONS) torch
 	@$(PIP) --editable '.[dev]'
 	@touch $@
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import NonNegativeInt, ValidationError
 
 from exante import plugins
 from exante.errors import InputError, unknown_name
@@ -130,6 +130,12 @@ def changed(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
                 raise unknown_name("step", part, inner, where=f"{where}: --set {key}")
             else:
                 node = node.setdefault(part, {})
+            if not isinstance(node, dict):
+                raise InputError(
+                    f"{part} is a single value, nothing inside it can be set",
+                    where=f"{where}: --set {key}",
+                    fix=f"--set {key.rpartition('.')[0]}=VALUE",
+                )
         node[path[-1]] = value
     return document
 
@@ -174,15 +180,56 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
         raise InputError("a step is a mapping with `stage`, `repeat` or `each`", where=place)
     if "repeat" in body:
         _known(body, _REPEAT, place)
-        carry = {key: (str(pair[0]), str(pair[1])) for key, pair in body.get("carry", {}).items()}
-        steps = tuple(_step(k, v, place) for k, v in body.get("steps", {}).items())
-        rounds = filled(body["repeat"], settings, place)
-        return Repeat(name, int(rounds), carry, body.get("gate"), body.get("retry"), steps)
+        loop = _shaped(_Loop, filled(body, settings, place), place)
+        inner = tuple(_step(key, body["steps"][key], place) for key in loop.steps)
+        named = [step for _, step in loop.carry.values()] + [loop.gate, loop.retry]
+        for step in named:
+            if step is not None and step not in loop.steps:
+                raise unknown_name("step", step, loop.steps, where=place)
+        return Repeat(name, loop.repeat, loop.carry, loop.gate, loop.retry, inner)
     if "each" in body:
         _known(body, _EACH, place)
-        items = {str(k): dict(v) for k, v in body["each"].items()}
-        return Each(name, items, tuple(_step(k, v, place) for k, v in body["steps"].items()))
+        group = _shaped(_Group, body, place)
+        return Each(name, group.each, tuple(_step(k, v, place) for k, v in group.steps.items()))
     return _step(name, body, where)
+
+
+class _Loop(Config):
+    """How a loop is written."""
+
+    repeat: NonNegativeInt
+    carry: dict[str, tuple[str, str]] = {}
+    gate: str | None = None
+    retry: str | None = None
+    steps: dict[str, Any]
+
+
+class _Read(Config):
+    """How steps are referred to."""
+
+    step: str | list[str] | dict[str, str]
+
+
+class _Group(Config):
+    """How steps for several things are written."""
+
+    each: dict[str, dict[str, Any]]
+    steps: dict[str, Any]
+
+
+S = TypeVar("S", bound=Config)
+
+
+def _shaped(shape: type[S], body: Any, place: str) -> S:
+    """A part of a recipe in its type; errors name the place and the field."""
+    try:
+        return shape.model_validate(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            first["msg"], where=f"{place}.{field}", fix="exante cp erpo FILE shows how it is written"
+        ) from None
 
 
 def _step(name: str, body: Any, where: str) -> Step:
@@ -195,6 +242,8 @@ def _step(name: str, body: Any, where: str) -> Step:
         raise InputError(error.problem, where=place, fix=error.fix) from None
     roles = (*stage.reads, *stage.optional)
     reads = {role: body[role] for role in roles if body.get(role) is not None}
+    for role, reference in reads.items():
+        _shaped(_Read, {"step": reference}, f"{place}: {role}")
     config = {key: value for key, value in body.items() if key not in (*roles, "stage")}
     return Step(name, stage, config, reads)
 

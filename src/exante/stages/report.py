@@ -40,8 +40,6 @@ class ReportConfig(Config):
     """The model that efficiency is measured against."""
     against: tuple[str, ...] = ("base", "refusal_sft")
     """Models that every other one is compared with."""
-    random_model: bool = False
-    """The base has random weights, so what it learned is form; the page says so."""
     transcripts: int = Field(default=48, ge=0)
     """Prompts whose turns are shown."""
     seed: int = 0
@@ -99,7 +97,7 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
         pairs={k: stamp_of(f)["summary"] for k, f in inputs.many("pairs").items()},
         seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
         macro_families=macro_families(by_family(first)),
-        notes=_notes(models, stamps, config),
+        notes=_notes(models, stamps),
         environment={
             "python": platform.python_version(),
             "torch": version("torch"),
@@ -130,10 +128,10 @@ def _round(label: str, folder: Path) -> Round:
 
 
 def _notes(
-    models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]], config: ReportConfig
+    models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]
 ) -> list[str]:
     notes = []
-    if config.random_model:
+    if any(stamp["summary"].get("untrained") for stamp in stamps.values()):
         notes.append(
             "The base has random weights. It can learn the form of a trace here and nothing else: "
             "read these numbers as a test of the plumbing, not of safety."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Literal
 
@@ -11,6 +12,7 @@ from pydantic import Field, model_validator
 from exante import plugins
 from exante.errors import InputError
 from exante.models.load import load_chat, load_model, resolve, weights_fingerprint
+from exante.models.probe import looks_untrained
 from exante.records import Example, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, point_at
 from exante.stages.prompts import SPLITS
@@ -62,6 +64,7 @@ def run(config: SourceConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
             "model": config.model,
             "parameters": model.num_parameters(),
             "vocabulary": len(chat.tokenizer),
+            "untrained": looks_untrained(model, chat),
         }
     splits = _prompts(config)
     for split in SPLITS:
@@ -83,6 +86,11 @@ def _prompts(config: SourceConfig) -> dict[str, list[Example]]:
     ]
     if not examples:
         raise InputError("holds no prompts", where=config.data, fix="give a file with prompts")
+    twice = [key for key, count in Counter(e.id for e in examples).items() if count > 1]
+    if twice:
+        raise InputError(
+            f"id {twice[0]!r} stands in two files", where=config.data, fix="rename one of the files"
+        )
     return split_by_group(examples, config.validation_share, config.test_share)
 
 

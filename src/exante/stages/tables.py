@@ -46,7 +46,19 @@ def table_examples(path: Path, *, column: str | None, kind: Kind | None) -> list
         InputError: the file cannot be read or a row does not fit; names file, line and field.
     """
     rows = _csv_rows(path) if path.suffix.lower() == ".csv" else _jsonl_rows(path)
-    return [_example(path, line, row, column, kind) for line, row in rows]
+    lines: dict[str, int] = {}
+    examples: list[Example] = []
+    for line, row in rows:
+        example = _example(path, line, row, column, kind)
+        first = lines.setdefault(example.id, line)
+        if first != line:
+            raise InputError(
+                f"id {example.id!r} is also that of line {first}",
+                where=f"{path}:{line}: id",
+                fix="give every prompt an id of its own, or none",
+            )
+        examples.append(example)
+    return examples
 
 
 def split_by_group(
@@ -68,7 +80,7 @@ def split_by_group(
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
             for row in reader:
                 if None in row or None in row.values():
@@ -86,7 +98,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from None
     for number, line in enumerate(lines, start=1):
@@ -118,13 +130,13 @@ def _example(
 ) -> Example:
     where = f"{path}:{line}"
     if "messages" in row and column is None:
-        return _native(row, where)
+        return _native(row, where, line, kind)
     name = column or next((c for c in PROMPT_COLUMNS if c in row), None)
     if name is None or name not in row:
         raise InputError(
             f"no column {name!r}" if name else "no prompt column",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; name one with --column",
+            fix=f"columns here: {', '.join(map(str, row))}; name one with --set column=NAME",
         )
     prompt = row[name]
     if not isinstance(prompt, str) or not prompt.strip():
@@ -140,18 +152,24 @@ def _example(
     )
 
 
-def _native(row: dict[str, Any], where: str) -> Example:
-    """A row in our own format; id and split group may be left out."""
+def _native(row: dict[str, Any], where: str, line: int, kind: Kind | None) -> Example:
+    """A row in our own format; id and split group may be left out, and the kind if one is set."""
     digest = hashlib.sha256(json.dumps(row["messages"], sort_keys=True).encode()).hexdigest()[:16]
-    row = {"id": f"row-{digest}", "split_group": digest, **row}
+    known = {} if kind is None else {"kind": kind}
+    row = {"id": f"row-{line}-{digest[:8]}", "split_group": digest, **known, **row}
     try:
-        return Example.model_validate_json(json.dumps(row))
+        example = Example.model_validate_json(json.dumps(row))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"{field}: {first['msg']}", where=where, fix="fields: id, messages, kind, category, ..."
         ) from None
+    if example.messages[-1].role != "user":
+        raise InputError(
+            "messages: the last one is not the user's", where=where, fix="end with what is asked"
+        )
+    return example
 
 
 def _kind(row: dict[str, Any], name: str, default: Kind | None, where: str) -> Kind:

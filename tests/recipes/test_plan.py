@@ -1,0 +1,95 @@
+"""Recipes are checked as a whole before anything runs, and errors name step and field."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from exante import recipes
+from exante.errors import InputError
+from exante.recipes.plan import Repeat, changed, filled
+
+
+@pytest.mark.parametrize("name", recipes.built_in())
+def test_every_built_in_recipe_is_sound_and_describes_itself(name: str) -> None:
+    recipe = recipes.load(name)
+    assert recipe.name == name
+    assert recipe.summary
+    assert recipe.paper
+    assert recipe.badge in ("exact", "adapted", "approximated")
+
+
+def test_erpo_is_three_stages_and_an_evaluation() -> None:
+    stages = [step.stage.name for _, step in recipes.steps_of(recipes.load("erpo"))]
+    for needed in ("reason", "sft", "prefer", "gate", "attack", "sample", "judge", "report"):
+        assert needed in stages
+    (loop,) = (n for n in recipes.load("erpo").nodes if isinstance(n, Repeat))
+    assert loop.rounds == 2
+    assert loop.gate == "gate"
+
+
+def test_settings_and_fields_can_be_changed_at_any_depth() -> None:
+    changes = {"shortened.repeat": 1, "tuned.loss.beta": 0.3, "shortened.tuned.train.epochs": 2}
+    recipe = recipes.load("erpo", {"seed": 7}, changes)
+    steps = dict(recipes.steps_of(recipe))
+    assert recipe.settings["seed"] == 7
+    assert steps["tuned"].config["loss"]["beta"] == 0.3
+    assert steps["shortened.tuned"].config["train"]["epochs"] == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"tunde.loss.beta": 1}, r"unknown step 'tunde'.*\n.*did you mean 'tuned'"),
+        ({"tuned.trian": {}}, r"tuned: unknown setting 'trian'.*\n.*did you mean 'train'"),
+        ({"tuned.loss.beta": -1}, r"tuned\.loss\.beta: Input should be greater than 0"),
+        ({"sed": 1}, r"unknown setting 'sed'.*\n.*did you mean 'seed'"),
+        ({"tuned.policy": "tought"}, r"tuned: unknown step 'tought'.*\n.*did you mean 'taught'"),
+        ({"tuned.stage": "prefr"}, r"tuned: unknown stage 'prefr'.*\n.*did you mean 'prefer'"),
+    ],
+)
+def test_mistakes_are_named_with_the_nearest_known_word(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        recipes.load("erpo", changes=changes)
+
+
+def test_unknown_recipe_and_unreadable_file() -> None:
+    with pytest.raises(InputError, match=r"unknown recipe 'erp'.*\n.*did you mean 'erpo'"):
+        recipes.load("erp")
+    with pytest.raises(InputError, match="cannot be read"):
+        recipes.load("./nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps: [", r"x\.yaml:\d"),
+        ("hello", "a recipe is a mapping"),
+        ("steps: {a: {}}", r"x\.yaml: a: a step needs a `stage`"),
+        ("stepz: {}\nsteps: {}", "unknown field 'stepz'"),
+    ],
+)
+def test_broken_files_are_located(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        recipes.load(str(path))
+
+
+def test_a_copy_is_an_equal_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipes.source_text("erpo"))
+    assert dict(recipes.load(str(path)).raw) == dict(recipes.load("erpo").raw)
+
+
+def test_changing_leaves_the_document_alone() -> None:
+    document = {"settings": {"a": 1}, "steps": {"s": {"stage": "x"}}}
+    assert changed(document, {"a": 2, "s.b.c": 3}, "d")["steps"]["s"]["b"] == {"c": 3}
+    assert document == {"settings": {"a": 1}, "steps": {"s": {"stage": "x"}}}
+
+
+def test_names_are_filled_at_any_depth() -> None:
+    assert filled({"a": ["$x", {"b": "$y"}]}, {"x": 1, "y": None}, "d") == {"a": [1, {"b": None}]}

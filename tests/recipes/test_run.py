@@ -1,0 +1,133 @@
+"""How recipes are performed: rounds, gates, retries, labels, reuse."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exante.errors import ArtefactError, InputError
+from exante.recipes.plan import build
+from exante.recipes.run import perform_recipe
+
+_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
+assert _spec is not None
+assert _spec.loader is not None
+fakes = importlib.util.module_from_spec(_spec)
+sys.modules["fakes"] = fakes
+_spec.loader.exec_module(fakes)
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.finished_steps: list[tuple[str, bool]] = []
+
+    def started(self, name: str, stage: str) -> None:
+        """Nothing to keep."""
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """Nothing to keep."""
+
+    def finished(self, name: str, seconds: float, reused: bool) -> None:
+        """Keep the order."""
+        self.finished_steps.append((name, reused))
+
+
+NUMBER, GATE = "fakes:NUMBER", "fakes:GATE"
+
+
+def loop(limit: int, rounds: int = 3) -> dict[str, Any]:
+    return {
+        "settings": {},
+        "steps": {
+            "start": {"stage": NUMBER, "add": 1},
+            "first": {"stage": GATE, "before": "start", "after": "start"},
+            "rounds": {
+                "repeat": rounds,
+                "carry": {"policy": ["first", "gate"], "last_gate": ["first", "gate"]},
+                "gate": "gate",
+                "retry": "tuned",
+                "steps": {
+                    "sampled": {"stage": NUMBER, "before": "policy"},
+                    "tuned": {"stage": NUMBER, "before": "sampled", "gate": "last_gate", "add": 5},
+                    "gate": {
+                        "stage": GATE, "before": "policy", "after": "tuned", "limit": limit
+                    },
+                },
+            },
+            "end": {"stage": NUMBER, "before": "rounds.policy"},
+            "all": {"stage": NUMBER, "before": "rounds.tuned"},
+        },
+    }
+
+
+def test_rounds_carry_what_they_made(tmp_path: Path) -> None:
+    scope = perform_recipe(build(loop(1000), "t"), tmp_path, Heard())
+    assert fakes.value_of(scope["end"]) == 1 + 3 * 5
+    assert fakes.value_of(scope["all"]) == 6 + 11 + 16
+
+
+def test_a_rejected_round_is_made_once_more_with_less_and_then_counts(tmp_path: Path) -> None:
+    heard = Heard()
+    scope = perform_recipe(build(loop(10, rounds=2), "t"), tmp_path, heard)
+    names = [name for name, _ in heard.finished_steps]
+    assert "rounds-2-tuned" in names
+    assert "rounds-2b-tuned" in names
+    assert "rounds-2b-sampled" not in names
+    assert fakes.value_of(scope["end"]) == 6 + 5 - 10
+
+
+def test_two_rejections_end_the_loop_and_the_last_good_model_stays(tmp_path: Path) -> None:
+    heard = Heard()
+    scope = perform_recipe(build(loop(-5), "t"), tmp_path, heard)
+    names = [name for name, _ in heard.finished_steps]
+    assert "rounds-1b-gate" in names
+    assert not any(name.startswith("rounds-2") for name in names)
+    assert fakes.value_of(scope["end"]) == 1
+
+
+def test_each_gives_results_by_label(tmp_path: Path) -> None:
+    document = {
+        "steps": {
+            "a": {"stage": NUMBER, "add": 1},
+            "b": {"stage": NUMBER, "add": 2},
+            "many": {
+                "each": {"one": {"of": "a", "plus": 10}, "two": {"of": "b", "plus": 20}},
+                "steps": {"more": {"stage": NUMBER, "before": "$of", "add": "$plus"}},
+            },
+            "sum": {"stage": NUMBER, "before": "many.more"},
+        }
+    }
+    scope = perform_recipe(build(document, "t"), tmp_path, Heard())
+    assert fakes.value_of(scope["many.more"]["two"]) == 22
+    assert fakes.value_of(scope["sum"]) == 33
+
+
+def test_the_same_command_again_makes_nothing_again(tmp_path: Path) -> None:
+    perform_recipe(build(loop(10, rounds=2), "t"), tmp_path, Heard())
+    heard = Heard()
+    perform_recipe(build(loop(10, rounds=2), "t"), tmp_path, heard)
+    assert all(reused for _, reused in heard.finished_steps)
+
+
+def test_changed_settings_never_reuse_silently(tmp_path: Path) -> None:
+    perform_recipe(build(loop(10), "t"), tmp_path, Heard())
+    document = loop(10)
+    document["steps"]["start"]["add"] = 2
+    with pytest.raises(ArtefactError, match=r"config\.add"):
+        perform_recipe(build(document, "t"), tmp_path, Heard())
+
+
+def test_until_stops_after_a_step_a_group_or_a_stage(tmp_path: Path) -> None:
+    heard = Heard()
+    perform_recipe(build(loop(1000), "t"), tmp_path, heard, until="first")
+    assert [name for name, _ in heard.finished_steps] == ["start", "first"]
+    perform_recipe(build(loop(1000), "t"), tmp_path, heard, until="rounds")
+    assert not (tmp_path / "end").exists()
+    with pytest.raises(InputError, match="did you mean 'rounds'"):
+        perform_recipe(build(loop(1000), "t"), tmp_path, heard, until="round")

@@ -1,0 +1,146 @@
+"""A stage's folder is complete or absent, and never silently another stage's."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exante.errors import ArtefactError, InputError, RunError
+from exante.stages.base import (
+    Config,
+    Inputs,
+    Stage,
+    Tell,
+    fingerprint_of,
+    locked,
+    model_of,
+    perform,
+    point_at,
+    stamp_of,
+)
+
+
+class Count(Config):
+    """Settings of the stage in these tests."""
+
+    until: int = 3
+    fail_at: int = -1
+
+
+def count(config: Count, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+    """Append numbers to a file, continuing where an earlier try stopped."""
+    path = out / "numbers.txt"
+    done = len(path.read_text().split()) if path.exists() else 0
+    for number in range(done, config.until):
+        if number == config.fail_at and not (out / "failed").exists():
+            (out / "failed").write_text("")
+            raise KeyboardInterrupt
+        with path.open("a") as file:
+            file.write(f"{number}\n")
+        tell(number + 1, config.until, "numbers")
+    return {"from": done}
+
+
+COUNT = Stage("count", 1, Count, count)
+AFTER = Stage("after", 1, Config, lambda c, i, o, t: {}, reads=("numbers",))
+NONE = Inputs({})
+
+
+def quiet(done: int, total: int, note: str) -> None:
+    """Progress goes nowhere."""
+
+
+def test_a_finished_stage_is_not_performed_again(tmp_path: Path) -> None:
+    perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
+    before = (tmp_path / "a/numbers.txt").stat().st_mtime_ns
+    perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
+    assert (tmp_path / "a/numbers.txt").stat().st_mtime_ns == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
+    perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
+    with pytest.raises(ArtefactError, match=r"config\.until") as caught:
+        perform(COUNT, Count(until=4), NONE, tmp_path / "a", quiet)
+    assert "--output" in str(caught.value)
+    assert (tmp_path / "a/numbers.txt").read_text().split() == ["0", "1", "2"]
+
+
+def test_an_interrupted_stage_continues_and_leaves_no_folder_before_it_is_complete(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        perform(COUNT, Count(fail_at=2), NONE, tmp_path / "a", quiet)
+    assert not (tmp_path / "a").exists()
+    perform(COUNT, Count(fail_at=2), NONE, tmp_path / "a", quiet)
+    assert stamp_of(tmp_path / "a")["summary"] == {"from": 2}
+    assert (tmp_path / "a/numbers.txt").read_text().split() == ["0", "1", "2"]
+
+
+def test_an_inputs_fingerprint_enters_the_identity(tmp_path: Path) -> None:
+    first = perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
+    second = perform(COUNT, Count(until=2), NONE, tmp_path / "b", quiet)
+    assert fingerprint_of(first) != fingerprint_of(second)
+    perform(AFTER, Config(), Inputs({"numbers": {"a": first}}), tmp_path / "c", quiet)
+    with pytest.raises(ArtefactError, match=r"inputs\.numbers"):
+        perform(AFTER, Config(), Inputs({"numbers": {"a": second}}), tmp_path / "c", quiet)
+
+
+def test_a_missing_input_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs numbers"):
+        perform(AFTER, Config(), NONE, tmp_path / "c", quiet)
+
+
+def test_a_folder_that_is_no_artefact_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/precious.txt").write_text("mine")
+    with pytest.raises(ArtefactError, match="not the folder of a finished stage"):
+        perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
+    assert (tmp_path / "a/precious.txt").read_text() == "mine"
+
+
+def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
+    def full(config: Count, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+        (out / "half.txt").write_text("half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stage = Stage("full", 1, Count, full)
+    with pytest.raises(RunError, match="disk is full") as caught:
+        perform(stage, Count(), NONE, tmp_path / "a", quiet)
+    assert caught.value.exit_code == 1
+    (kept,) = tmp_path.glob("a.*.partial")
+    assert (kept / "half.txt").read_text() == "half"
+
+
+def test_a_run_folder_belongs_to_one_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from exante.stages.base import locked\n"
+        "from exante.errors import InputError\n"
+        "try:\n"
+        f"    with locked(Path({str(tmp_path)!r})): sys.exit(0)\n"
+        "except InputError as error: print(error); sys.exit(3)\n"
+    )
+    with locked(tmp_path):
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert other.returncode == 3
+        assert "another exante process" in other.stdout
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_pointer_inside_a_run_survives_moving_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    (run / "trained/model").mkdir(parents=True)
+    (run / "gate").mkdir()
+    point_at(run / "trained/model", run / "gate")
+    moved = run.rename(tmp_path / "moved")
+    assert model_of(moved / "gate") == (moved / "trained/model").resolve()
+
+
+def test_an_artefact_without_a_model_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match="holds no model"):
+        model_of(tmp_path)
