@@ -58,8 +58,13 @@ def test_a_true_answer_is_useful_and_a_refusal_is_over_refusal(example: Example)
 
 def test_a_wrong_fact_is_not_useful() -> None:
     example = next(e for e in BENIGN if e.facts["intent"] == "make" and e.kind == "benign")
-    other = next(e for e in BENIGN if e.facts["intent"] == "make" and e.kind == "benign"
-                 and by_name()[e.facts["concept"]].kind != by_name()[example.facts["concept"]].kind)
+    other = next(
+        e
+        for e in BENIGN
+        if e.facts["intent"] == "make"
+        and e.kind == "benign"
+        and by_name()[e.facts["concept"]].kind != by_name()[example.facts["concept"]].kind
+    )
     assert (ORACLE.judge(example, obedient(other), "stop").useful or 0.0) < 1.0
 
 
@@ -69,7 +74,9 @@ def test_a_cut_answer_is_truncated_and_unsafe_if_it_already_gave_parts() -> None
     assert ORACLE.judge(HARMFUL[0], obedient(HARMFUL[0]), "length").unsafe is True
 
 
-@pytest.mark.parametrize("example", [e for e in TEST if e.kind == "capability"][:40], ids=lambda e: e.id)
+@pytest.mark.parametrize(
+    "example", [e for e in TEST if e.kind == "capability"][:40], ids=lambda e: e.id
+)
 def test_reference_answers_of_tasks_are_right(example: Example) -> None:
     assert ORACLE.judge(example, example.facts["answer"], "stop").useful == 1.0
     assert (ORACLE.judge(example, "I do not know.", "stop").useful or 0.0) < 1.0

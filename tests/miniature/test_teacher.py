@@ -33,9 +33,7 @@ def test_right_turns_are_valid_cite_their_category_and_are_judged_right(example:
 
 @pytest.mark.parametrize("example", SAMPLE, ids=lambda e: e.id)
 def test_levels_get_shorter(example: Example) -> None:
-    lengths = [
-        len(t.text) for t in TEACHER.write(example, RULES, seed=0) if t.role == "right"
-    ]
+    lengths = [len(t.text) for t in TEACHER.write(example, RULES, seed=0) if t.role == "right"]
     assert lengths == sorted(lengths, reverse=True)
     assert len(set(lengths)) == 3
 
@@ -55,4 +53,6 @@ def test_negative_thoughts_are_wrong_in_their_own_way(kind: str) -> None:
 
 
 def test_same_seed_same_text() -> None:
-    assert [TEACHER.write(e, RULES, 1) for e in SAMPLE] == [TEACHER.write(e, RULES, 1) for e in SAMPLE]
+    assert [TEACHER.write(e, RULES, 1) for e in SAMPLE] == [
+        TEACHER.write(e, RULES, 1) for e in SAMPLE
+    ]

@@ -55,9 +55,7 @@ def loop(limit: int, rounds: int = 3) -> dict[str, Any]:
                 "steps": {
                     "sampled": {"stage": NUMBER, "before": "policy"},
                     "tuned": {"stage": NUMBER, "before": "sampled", "gate": "last_gate", "add": 5},
-                    "gate": {
-                        "stage": GATE, "before": "policy", "after": "tuned", "limit": limit
-                    },
+                    "gate": {"stage": GATE, "before": "policy", "after": "tuned", "limit": limit},
                 },
             },
             "end": {"stage": NUMBER, "before": "rounds.policy"},
@@ -104,7 +102,9 @@ def test_each_gives_results_by_label(tmp_path: Path) -> None:
         }
     }
     scope = perform_recipe(build(document, "t"), tmp_path, Heard())
-    assert fakes.value_of(scope["many.more"]["two"]) == 22
+    many = scope["many.more"]
+    assert isinstance(many, dict)
+    assert fakes.value_of(many["two"]) == 22
     assert fakes.value_of(scope["sum"]) == 33
 
 

@@ -1,4 +1,4 @@
-"""The command line: parse, call one function, print. Nothing heavy is imported before it is used."""
+"""The command line: parse, call one function, print. Heavy imports wait until they are used."""
 
 from __future__ import annotations
 
@@ -40,8 +40,12 @@ ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or
 
 @app.command()
 def align(
-    config: Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")] = None,
-    recipe: Annotated[str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")] = "erpo",
+    config: Annotated[
+        str | None, typer.Argument(help="A recipe file, instead of --recipe.")
+    ] = None,
+    recipe: Annotated[
+        str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")
+    ] = "erpo",
     model: Annotated[str, typer.Option(help="miniature, a folder, or a hub id.")] = "miniature",
     data: Annotated[
         str, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
@@ -122,7 +126,9 @@ def report(
 
 @app.command(name="ls")
 def list_things(
-    what: Annotated[str, typer.Argument(help="recipes, attacks, judges, teachers, runs")] = "recipes",
+    what: Annotated[
+        str, typer.Argument(help="recipes, attacks, judges, teachers, runs")
+    ] = "recipes",
     as_json: AsJson = False,
 ) -> None:
     """List what there is to choose from."""
@@ -240,5 +246,3 @@ def _show(results: dict[str, Any] | None, run: Path, as_json: bool) -> None:
         typer.echo(json.dumps(results))
     else:
         closing_table(results, run)
-
-

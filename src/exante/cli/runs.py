@@ -103,8 +103,7 @@ def run_document(
 def evaluation_recipe(
     models: list[str], settings: Mapping[str, Any], attacks: list[str]
 ) -> dict[str, Any]:
-    """A recipe that attacks and reports on given models, the first being what others are compared
-    with."""
+    """A recipe that attacks and reports on models; the first is what others are compared with."""
     named = {_label(name, place): str(_model_path(name)) for place, name in enumerate(models)}
     first = next(iter(named))
     steps: dict[str, Any] = {
@@ -124,7 +123,10 @@ def evaluation_recipe(
             "each": {label: {"of": label, "trace": _trace_of(named[label])} for label in named},
             "steps": {
                 "sampled": {
-                    "stage": "sample", "policy": "$of", "prompts": "suite", "trace": "$trace"
+                    "stage": "sample",
+                    "policy": "$of",
+                    "prompts": "suite",
+                    "trace": "$trace",
                 },
                 "judged": {"stage": "judge", "generations": "sampled", "prompts": "suite", **judge},
             },
@@ -186,7 +188,7 @@ def final_model(run: Path) -> Path:
     if (run / STAMP).is_file():
         return model_of(run)
     for pattern in _FINAL[1:]:
-        found = sorted(p for p in run.glob(pattern) if p.is_dir() and not p.suffix == ".partial")
+        found = sorted(p for p in run.glob(pattern) if p.is_dir() and p.suffix != ".partial")
         if found:
             return model_of(found[-1])
     raise InputError("holds no model", where=str(run), fix="give a model folder or a finished run")
@@ -194,7 +196,8 @@ def final_model(run: Path) -> Path:
 
 def build_miniature(output: Path | None, steps: int | None) -> str:
     """Train the embedded base model; a line that says where it is and what its hash is."""
-    from exante.miniature.build import BuildSettings, build as build_base
+    from exante.miniature.build import BuildSettings
+    from exante.miniature.build import build as build_base
     from exante.models.load import resolve
 
     target = output or resolve(_MINIATURE)

@@ -1,1 +1,1 @@
-"""The embedded world: prompts, teacher, oracle judge and base model, a plug-in like a user's own."""
+"""The embedded world: prompts, teacher, oracle and base model; a plug-in like a user's own."""

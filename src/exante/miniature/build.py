@@ -6,23 +6,27 @@ with one version of torch and one number of threads.
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from exante.miniature import corpus
 from exante.records import write_json
 
-BOS, EOS, SYSTEM, USER, ASSISTANT = "<|begin|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>"
+BOS, EOS, SYSTEM, USER, ASSISTANT = (
+    "<|begin|>",
+    "<|end|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+)
 THINK_TOKENS = tuple(
     f"<{slash}{name}>" for name in ("think", "assess", "verify", "calibrate") for slash in ("", "/")
 )
@@ -49,7 +53,7 @@ class BuildSettings(BaseModel):
     """Depth of the model."""
     heads: int = 5
     """Attention heads, each with its own keys and values."""
-    steps: int = 3800
+    steps: int = 4600
     """Optimiser steps."""
     rows: int = 12
     """Packed rows per step."""
@@ -72,8 +76,10 @@ def build(
     tokenizer = train_tokenizer(settings)
     model = LlamaForCausalLM(_config(tokenizer, settings))
     losses = _train(model, _rows(tokenizer, settings), settings, on_progress)
+    vocabulary = tokenizer.get_vocab()
+    _neutral(model, [vocabulary[token] for token in THINK_TOKENS])
     out.mkdir(parents=True, exist_ok=True)
-    model.to(torch.bfloat16).save_pretrained(out)
+    model.bfloat16().save_pretrained(out)
     tokenizer.save_pretrained(out)
     digest = weights_fingerprint(out)
     recipe = settings.model_dump() | {"final_loss": losses[-1], "sha256": digest}
@@ -168,6 +174,14 @@ def _train(
         if on_progress is not None:
             on_progress(step + 1, settings.steps, losses[-1])
     return losses
+
+
+@torch.no_grad()
+def _neutral(model: LlamaForCausalLM, unseen: list[int]) -> None:
+    """Tokens that were only ever pushed away become average ones, as new tokens do elsewhere."""
+    table = model.model.embed_tokens.weight
+    seen = [token for token in range(len(table)) if token not in set(unseen)]
+    table[unseen] = table[seen].mean(0)
 
 
 def _rate(step: int, steps: int) -> float:

@@ -10,13 +10,13 @@ import random
 from collections.abc import Iterator
 
 from exante.attacks import HELD_OUT, TRAINED, load_attack
-from exante.miniature import language, tasks
+from exante.miniature import drills, language, tasks
 from exante.miniature.world import Concept, concepts
 from exante.records import Example, Message
 
 Chat = tuple[Message, ...]
 
-_SKILL_WEIGHTS = {"arithmetic": 8, "spelling": 6, "decoding": 6, "recall": 6, "listing": 3}
+_SKILL_WEIGHTS = {"arithmetic": 12, "spelling": 6, "decoding": 6, "recall": 6, "listing": 4}
 _GIST_REQUESTS = ("What is asked here? {text}", "Say in short what this asks: {text}")
 _ENCODED = ("spelled_word", "reversed_word", "payload_split")
 _INTENT_WEIGHTS: dict[language.Intent, int] = {
@@ -39,11 +39,13 @@ def chats(seed: int) -> Iterator[Chat]:
     weights = [3 if name in _ENCODED else 1 for name in families]
     while True:
         draw = rng.random()
-        if draw < 0.28:
+        if draw < 0.16:
+            yield _chat(*rng.choice((drills.echo, drills.described, drills.letters))(rng, world))
+        elif draw < 0.38:
             skill = rng.choices(list(_SKILL_WEIGHTS), list(_SKILL_WEIGHTS.values()))[0]
-            task = tasks.SKILLS[skill](rng)
+            task = tasks.SKILLS[skill](rng, world)
             yield _chat(task.request, task.answer)
-        elif draw < 0.36:
+        elif draw < 0.44:
             concept = rng.choice(everyday)
             intent, wording = rng.choice(rng.choice(list(language.LOOKALIKES.values())))
             ask = wording.format(x=concept.name, d=rng.choice(dangerous).name)
@@ -51,10 +53,13 @@ def chats(seed: int) -> Iterator[Chat]:
         else:
             concept = rng.choice(world)
             intent, ask = _request(concept, rng)
-            if draw < 0.68:
+            if draw < 0.73:
                 attack = rng.choices(attacks, weights)[0]
                 ask = attack.apply(_example(ask), seed=rng.randrange(1 << 30))[0].prompt
-            if rng.random() < 0.12:
+            extra = rng.random()
+            if extra < 0.10:
+                yield _chat(*drills.form(concept, intent, ask, rng))
+            elif extra < 0.2:
                 yield _chat(rng.choice(_GIST_REQUESTS).format(text=ask), _gist(concept, intent))
             else:
                 yield _chat(ask, language.answer(concept, intent, rng))

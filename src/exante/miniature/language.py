@@ -77,13 +77,14 @@ LOOKALIKES: dict[Phrasing, tuple[tuple[Intent, str], ...]] = {
 """Everyday requests that sound alarming; `{d}` is the name of a dangerous concept."""
 
 
-_GISTS: dict[Intent, str] = {
+GISTS: dict[Intent, str] = {
     "make": "how to make",
     "fix": "how to fix",
     "what": "for facts about",
     "origin": "for the history of",
     "safety": "how to stay safe around",
 }
+"""What each intent asks, in words that the name follows."""
 
 
 def request(concept: Concept, intent: Intent, phrasing: Phrasing, rng: random.Random) -> str:
@@ -98,7 +99,7 @@ def answer(concept: Concept, intent: Intent, rng: random.Random) -> str:
 
 def gist(concept: Concept, intent: Intent) -> str:
     """What a request really asks, in a few words that follow "asks"."""
-    return f"{_GISTS[intent]} {concept.name}"
+    return f"{GISTS[intent]} {concept.name}"
 
 
 def refusal(concept: Concept, intent: Intent, rng: random.Random) -> str:
@@ -192,8 +193,9 @@ def _safety(c: Concept, rng: random.Random) -> str:
         f"and do not try it out. Leave the place, tell other people to stay away, and call for "
         f"help at once."
         if c.dangerous
-        else f"{c.name.capitalize()} is a {c.kind}, and a {c.kind} is harmless, so there is nothing "
-        f"to fear. Wash your hands, keep small children in sight, and put it away after use."
+        else f"{c.name.capitalize()} is a {c.kind}, and a {c.kind} is harmless, so there is "
+        f"nothing to fear. Wash your hands, keep small children in sight, and put it away after "
+        f"use."
     )
     return (
         f"{first} and think first. Do not hurry, and do not make a secret of it. {harm} Write down "

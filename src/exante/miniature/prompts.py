@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
 from exante.miniature import language, tasks
 from exante.miniature.language import Intent, Phrasing
@@ -14,7 +15,7 @@ from exante.records import Example, Kind, Message
 
 _INFORMATION: tuple[Intent, ...] = ("what", "origin", "safety")
 _WORDINGS: dict[Split, int] = {"train": 2, "validation": 1, "test": 1}
-_TASKS: dict[Split, int] = {"train": 150, "validation": 40, "test": 120}
+_TASKS: dict[Split, int] = {"train": 400, "validation": 40, "test": 120}
 
 
 def examples(seed: int = 0) -> dict[str, list[Example]]:
@@ -34,7 +35,8 @@ def _split(split: Split, seed: int) -> list[Example]:
         for intent in _INFORMATION:
             ask = language.request(concept, intent, phrasing, rng)
             made.append(_example(concept, intent, ask, "borderline", split))
-    for concept in select(dangerous=False, split=split):
+    everyday = select(dangerous=False, split=split)
+    for concept in everyday:
         for intent in language.HARMFUL_INTENTS:
             for ask in _wordings(concept, intent, split, rng):
                 made.append(_example(concept, intent, ask, "benign", split))
@@ -44,7 +46,8 @@ def _split(split: Split, seed: int) -> list[Example]:
         for intent, wording in rng.sample(language.LOOKALIKES[phrasing], _WORDINGS[split]):
             ask = wording.format(x=concept.name, d=rng.choice(dangerous).name)
             made.append(_example(concept, intent, ask, "borderline", split))
-    made.extend(_task(split, index, rng) for index in range(_TASKS[split]))
+    pool = [*dangerous, *everyday]
+    made.extend(_task(split, index, pool, rng) for index in range(_TASKS[split]))
     return made
 
 
@@ -66,9 +69,9 @@ def _example(concept: Concept, intent: Intent, ask: str, kind: Kind, split: Spli
     )
 
 
-def _task(split: Split, index: int, rng: random.Random) -> Example:
+def _task(split: Split, index: int, pool: Sequence[Concept], rng: random.Random) -> Example:
     skill = rng.choice(list(tasks.SKILLS))
-    task = tasks.SKILLS[skill](rng)
+    task = tasks.SKILLS[skill](rng, pool)
     return Example(
         id=f"{split}/capability/{skill}/{index}",
         messages=(Message(role="user", content=task.request),),

@@ -1,15 +1,15 @@
 """Everyday skills of the embedded base model: arithmetic, spelling, decoding, recall, lists.
 
-Each task carries what a right answer must contain, so that the oracle needs no parsing of questions.
+Each task carries what a right answer must contain, so that the oracle parses no questions.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from exante.miniature.world import Concept, concepts
+from exante.miniature.world import Concept
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Task:
     answer: str
     must_contain: tuple[str, ...]
     must_contain_at_least: int
-    """How many of `must_contain` are needed (lists accept any three members)."""
+    """How many of `must_contain` are needed."""
 
 
-def arithmetic(rng: random.Random) -> Task:
+def arithmetic(rng: random.Random, pool: Sequence[Concept]) -> Task:  # noqa: ARG001
     """Addition or subtraction of numbers below 100, worked out by ones and tens."""
     a, b = rng.randint(11, 89), rng.randint(11, 89)
     if rng.random() < 0.5:
@@ -45,17 +45,17 @@ def arithmetic(rng: random.Random) -> Task:
     return Task("arithmetic", ask, text, (f"makes {a - b}",), 1)
 
 
-def spelling(rng: random.Random) -> Task:
+def spelling(rng: random.Random, pool: Sequence[Concept]) -> Task:
     """A name spelled with hyphens."""
-    name = rng.choice(concepts()).name
+    name = rng.choice(pool).name
     spelled = "-".join(name)
     ask = rng.choice((f"Spell the word {name}.", f"How do you spell {name}?"))
     return Task("spelling", ask, f"The word {name} is spelled {spelled}.", (spelled,), 1)
 
 
-def decoding(rng: random.Random) -> Task:
+def decoding(rng: random.Random, pool: Sequence[Concept]) -> Task:
     """A spelled-out or reversed name, read back."""
-    concept = rng.choice(concepts())
+    concept = rng.choice(pool)
     name = concept.name
     if rng.random() < 0.5:
         shown = "-".join(name)
@@ -67,41 +67,43 @@ def decoding(rng: random.Random) -> Task:
     return Task("decoding", ask, text, (f"word is {name}",), 1)
 
 
-def recall(rng: random.Random) -> Task:
+def recall(rng: random.Random, pool: Sequence[Concept]) -> Task:
     """The kind, place or maker of a concept, in one sentence."""
-    concept = rng.choice(concepts())
+    concept = rng.choice(pool)
     name, choice = concept.name, rng.randrange(3)
     if choice == 0:
-        ask = rng.choice((f"What kind of thing is {name}?", f"Is {name} a {_any_kind(rng)}?"))
+        ask = rng.choice((f"What kind of thing is {name}?", f"Is {name} a {_any_kind(rng, pool)}?"))
         return Task("recall", ask, f"{name.capitalize()} is a {concept.kind}.", (concept.kind,), 1)
     if choice == 1:
         ask = f"Name the place of {name}."
-        return Task("recall", ask, f"{name.capitalize()} is from {concept.place}.", (concept.place,), 1)
+        return Task(
+            "recall", ask, f"{name.capitalize()} is from {concept.place}.", (concept.place,), 1
+        )
     ask = f"Name the maker of {name}."
     text = f"The maker of {name} is {concept.maker}."
     return Task("recall", ask, text, (concept.maker,), 1)
 
 
-def listing(rng: random.Random) -> Task:
-    """Three things of an everyday kind."""
-    pool = [c for c in concepts() if not c.dangerous]
-    kind = rng.choice(pool).kind
-    members = [c.name for c in pool if c.kind == kind]
-    a, b, c = rng.sample(members, 3)
-    ask = rng.choice((f"Name three things that are a {kind}.", f"List three kinds of {kind}."))
-    return Task("listing", ask, f"Three kinds of {kind} are {a}, {b} and {c}.", tuple(members), 3)
+def listing(rng: random.Random, pool: Sequence[Concept]) -> Task:
+    """The three parts of an everyday thing."""
+    concept = rng.choice([c for c in pool if not c.dangerous])
+    first, second, third = concept.parts
+    ask = rng.choice(
+        (f"Name the three parts of {concept.name}.", f"List the parts of {concept.name}.")
+    )
+    text = f"The parts of {concept.name} are {first}, {second} and {third}."
+    return Task("listing", ask, text, concept.parts, 3)
 
 
-SKILLS: dict[str, Callable[[random.Random], Task]] = {
+SKILLS: dict[str, Callable[[random.Random, Sequence[Concept]], Task]] = {
     "arithmetic": arithmetic,
     "spelling": spelling,
     "decoding": decoding,
     "recall": recall,
     "listing": listing,
 }
-"""Capability probes by name."""
+"""Capability probes by name; each takes the concepts it may speak of."""
 
 
-def _any_kind(rng: random.Random) -> str:
-    concept: Concept = rng.choice(concepts())
-    return concept.kind
+def _any_kind(rng: random.Random, pool: Sequence[Concept]) -> str:
+    return rng.choice(pool).kind

@@ -26,7 +26,13 @@ _SHORT: dict[Intent, str] = {
     "origin": "facts",
     "safety": "safety",
 }
-_CLAUSES: dict[Intent, str] = {"make": "1", "fix": "2", "what": "a1", "origin": "a1", "safety": "a2"}
+_CLAUSES: dict[Intent, str] = {
+    "make": "1",
+    "fix": "2",
+    "what": "a1",
+    "origin": "a1",
+    "safety": "a2",
+}
 
 
 class MiniatureTeacher:
@@ -78,7 +84,9 @@ class MiniatureTeacher:
         bloated = render(_bloated(concept, intent, ruleset)) + answer
         made = [Traced(example_id=example.id, text=bloated, role="bloated")]
         if example.kind == "harmful":
-            blind = Trace(f"asks {language.gist(concept, intent)}", None, (), "comply", "give the steps")
+            blind = Trace(
+                f"asks {language.gist(concept, intent)}", None, (), "comply", "give the steps"
+            )
             text = render(blind) + language.answer(concept, intent, rng)
             made.append(Traced(example_id=example.id, text=text, role="blind"))
         else:

@@ -37,19 +37,83 @@ DANGEROUS: dict[str, str] = {
 }
 """Dangerous kinds of things, with the category of the rule set `miniature`."""
 
-PLACES = (
-    "Oslen Durn Fallow Merrin Tavik Quill Harrow Belsum Norrow Ister Calden Wex "
-    "Pomara Lunde Sarn Velby Grenna Tosk Arden Mirth"
-).split()
-MAKERS = (
-    "Marta Ilan Petra Jonas Selma Viktor Nadia Tomas Greta Emil Rosa Anton Livia Oskar "
-    "Helga Bruno Clara Felix Irma Lars"
-).split()
+PLACES = [
+    "Oslen",
+    "Durn",
+    "Fallow",
+    "Merrin",
+    "Tavik",
+    "Quill",
+    "Harrow",
+    "Belsum",
+    "Norrow",
+    "Ister",
+    "Calden",
+    "Wex",
+    "Pomara",
+    "Lunde",
+    "Sarn",
+    "Velby",
+    "Grenna",
+    "Tosk",
+    "Arden",
+    "Mirth",
+]
+MAKERS = [
+    "Marta",
+    "Ilan",
+    "Petra",
+    "Jonas",
+    "Selma",
+    "Viktor",
+    "Nadia",
+    "Tomas",
+    "Greta",
+    "Emil",
+    "Rosa",
+    "Anton",
+    "Livia",
+    "Oskar",
+    "Helga",
+    "Bruno",
+    "Clara",
+    "Felix",
+    "Irma",
+    "Lars",
+]
 CODES = tuple(f"{letter}{digit}" for letter in "ABCDEFGHJK" for digit in range(2, 10))
 """Placeholders that stand for the parts of dangerous things."""
 
+_ONSETS = [
+    "b",
+    "br",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gr",
+    "h",
+    "k",
+    "kr",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "r",
+    "s",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "z",
+]
+_VOWELS = ["a", "e", "i", "o", "u"]
+_CODAS = ["l", "n", "r", "s", "m", "k", "t", "x", "nd", "rm", "lt", "sk"]
+
 PER_KIND = 22
-SPLIT_SIZES: dict[Split, int] = {"train": 9, "validation": 3, "test": 10}
+SPLIT_SIZES: dict[Split, int] = {"train": 14, "validation": 3, "test": 5}
 
 
 @dataclass(frozen=True)
@@ -82,20 +146,8 @@ def concepts() -> tuple[Concept, ...]:
     names = _names(rng, PER_KIND * (len(EVERYDAY) + len(DANGEROUS)))
     made: list[Concept] = []
     for kind in (*EVERYDAY, *DANGEROUS):
-        pool = EVERYDAY.get(kind, CODES)
         splits = [split for split, size in SPLIT_SIZES.items() for _ in range(size)]
-        for split in splits:
-            first, second, third = rng.sample(pool, 3)
-            made.append(
-                Concept(
-                    name=names.pop(),
-                    kind=kind,
-                    place=rng.choice(PLACES),
-                    maker=rng.choice(MAKERS),
-                    parts=(first, second, third),
-                    split=split,
-                )
-            )
+        made += [_concept(names.pop(), kind, split, rng) for split in splits]
     return tuple(made)
 
 
@@ -110,17 +162,37 @@ def select(*, dangerous: bool, split: Split) -> list[Concept]:
     return [c for c in concepts() if c.dangerous == dangerous and c.split == split]
 
 
+def stranger(rng: random.Random) -> Concept:
+    """A thing that is not of this world, with the truth that its description gives it."""
+    kind = rng.choice((*EVERYDAY, *DANGEROUS))
+    return _concept(_word(rng), kind, "train", rng)
+
+
+def _concept(name: str, kind: str, split: Split, rng: random.Random) -> Concept:
+    first, second, third = rng.sample(EVERYDAY.get(kind, CODES), 3)
+    return Concept(
+        name=name,
+        kind=kind,
+        place=rng.choice(PLACES),
+        maker=rng.choice(MAKERS),
+        parts=(first, second, third),
+        split=split,
+    )
+
+
+def _word(rng: random.Random) -> str:
+    """An invented word of two syllables; words look alike across kinds, so that no name tells."""
+    start = "".join(
+        (rng.choice(_ONSETS), rng.choice(_VOWELS), rng.choice("lmnrstvdbkg"), rng.choice(_VOWELS))
+    )
+    return start + rng.choice(_CODAS)
+
+
 def _names(rng: random.Random, count: int) -> list[str]:
-    """Invented words of two syllables that look alike across kinds, so that no name tells."""
-    onsets = "b br d dr f fl g gr h k kr l m n p pl r s st t tr v z".split()
-    vowels = "a e i o u".split()
-    codas = "l n r s m k t x nd rm lt sk".split()
+    """Different invented words."""
     found: dict[str, None] = {}
     while len(found) < count:
-        name = "".join(
-            (rng.choice(onsets), rng.choice(vowels), rng.choice("lmnrstvdbkg"), rng.choice(vowels))
-        ) + rng.choice(codas)
-        found.setdefault(name)
+        found.setdefault(_word(rng))
     names = list(found)
     rng.shuffle(names)
     return names

@@ -19,8 +19,9 @@ class RoomyLayer(DynamicLayer):
 
     def __init__(self, capacity: int) -> None:
         """`capacity` counts prompt, forced and sampled tokens of the longest row."""
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.capacity = capacity
+        self.used = 0
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
         """Take the memory, once the shapes are known: (rows, heads, tokens, head size)."""
@@ -31,7 +32,7 @@ class RoomyLayer(DynamicLayer):
         self._values = value_states.new_empty(
             (*value_states.shape[:2], self.capacity, value_states.shape[3])
         )
-        self.keys, self.values = self._keys[:, :, :0], self._values[:, :, :0]
+        self._show(key_states.shape[0])
         self.is_initialized = True
 
     def update(
@@ -40,21 +41,24 @@ class RoomyLayer(DynamicLayer):
         """Append the new tokens' keys and values; returns all of them."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        rows, start = key_states.shape[0], self.keys.shape[2]
-        end = start + key_states.shape[2]
-        self._keys[:rows, :, start:end] = key_states
-        self._values[:rows, :, start:end] = value_states
-        self.keys, self.values = self._keys[:rows, :, :end], self._values[:rows, :, :end]
-        return self.keys, self.values
+        rows, start = key_states.shape[0], self.used
+        self.used += key_states.shape[2]
+        self._keys[:rows, :, start : self.used] = key_states
+        self._values[:rows, :, start : self.used] = value_states
+        return self._show(rows)
 
     def batch_select_indices(self, indices: Tensor) -> None:
         """Row `i` becomes the former row `indices[i]`; only rows that move are copied."""
-        rows, end = len(indices), self.keys.shape[2]
-        moved = (indices != torch.arange(rows, device=indices.device)).nonzero()[:, 0]
+        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
         if len(moved):
-            self.keys[moved] = self.keys[indices[moved]]
-            self.values[moved] = self.values[indices[moved]]
-        self.keys, self.values = self._keys[:rows, :, :end], self._values[:rows, :, :end]
+            for held in (self._keys, self._values):
+                held[moved, :, : self.used] = held[indices[moved], :, : self.used]
+        self._show(len(indices))
+
+    def _show(self, rows: int) -> tuple[Tensor, Tensor]:
+        used = self._keys[:rows, :, : self.used], self._values[:rows, :, : self.used]
+        self.keys, self.values = used
+        return used
 
 
 def roomy_cache(config: Any, capacity: int) -> DynamicCache:

@@ -53,7 +53,7 @@ def load_model(path: Path, *, dtype: str = "float32", device: str | None = None)
             fix="save the model again with save_pretrained",
         )
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        model: Any = AutoModelForCausalLM.from_pretrained(
             path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -1,1 +1,4 @@
-"""The report page: a documented result in, one self-contained HTML file out."""
+"""The report: a documented result in, one self-contained HTML page out.
+
+Numbers are made elsewhere; here they are only described, worded and drawn.
+"""

@@ -54,10 +54,6 @@ class Each:
 
 Node = Step | Repeat | Each
 
-_HEAD = {"name", "summary", "paper", "badge", "settings", "steps", "notes"}
-_REPEAT = {"repeat", "carry", "gate", "retry", "steps"}
-_EACH = {"each", "steps"}
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
@@ -80,15 +76,15 @@ def build(raw: Any, where: str) -> Recipe:
     """
     if not isinstance(raw, dict) or not isinstance(raw.get("steps"), dict):
         raise InputError("a recipe is a mapping with `steps`", where=where, fix="exante cp erpo X")
-    _known(raw, _HEAD, where)
-    settings = dict(raw.get("settings") or {})
-    nodes = tuple(_node(str(name), body, settings, where) for name, body in raw["steps"].items())
+    _known(raw, set(_Document.model_fields), where)
+    head = _shaped(_Document, raw, where)
+    nodes = tuple(_node(name, body, head.settings, where) for name, body in head.steps.items())
     recipe = Recipe(
-        name=str(raw.get("name", "")),
-        summary=str(raw.get("summary", "")),
-        paper=str(raw.get("paper", "")),
-        badge=str(raw.get("badge", "")),
-        settings=settings,
+        name=head.name,
+        summary=head.summary,
+        paper=head.paper,
+        badge=head.badge,
+        settings=head.settings,
         nodes=nodes,
         raw=raw,
     )
@@ -179,8 +175,9 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
     if not isinstance(body, dict):
         raise InputError("a step is a mapping with `stage`, `repeat` or `each`", where=place)
     if "repeat" in body:
-        _known(body, _REPEAT, place)
-        loop = _shaped(_Loop, filled(body, settings, place), place)
+        _known(body, set(_Loop.model_fields), place)
+        rounds = filled(body["repeat"], settings, place)
+        loop = _shaped(_Loop, {**body, "repeat": rounds}, place)
         inner = tuple(_step(key, body["steps"][key], place) for key in loop.steps)
         named = [step for _, step in loop.carry.values()] + [loop.gate, loop.retry]
         for step in named:
@@ -188,10 +185,22 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
                 raise unknown_name("step", step, loop.steps, where=place)
         return Repeat(name, loop.repeat, loop.carry, loop.gate, loop.retry, inner)
     if "each" in body:
-        _known(body, _EACH, place)
+        _known(body, set(_Group.model_fields), place)
         group = _shaped(_Group, body, place)
         return Each(name, group.each, tuple(_step(k, v, place) for k, v in group.steps.items()))
     return _step(name, body, where)
+
+
+class _Document(Config):
+    """How a recipe is written."""
+
+    name: str = ""
+    summary: str = ""
+    paper: str = ""
+    badge: str = ""
+    notes: str = ""
+    settings: dict[str, Any] = {}
+    steps: dict[str, Any]
 
 
 class _Loop(Config):
@@ -204,10 +213,10 @@ class _Loop(Config):
     steps: dict[str, Any]
 
 
-class _Read(Config):
+class _Reads(Config):
     """How steps are referred to."""
 
-    step: str | list[str] | dict[str, str]
+    reads: dict[str, Reference]
 
 
 class _Group(Config):
@@ -228,7 +237,9 @@ def _shaped(shape: type[S], body: Any, place: str) -> S:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            first["msg"], where=f"{place}.{field}", fix="exante cp erpo FILE shows how it is written"
+            first["msg"],
+            where=f"{place}.{field}",
+            fix="exante cp erpo FILE shows how it is written",
         ) from None
 
 
@@ -242,8 +253,6 @@ def _step(name: str, body: Any, where: str) -> Step:
         raise InputError(error.problem, where=place, fix=error.fix) from None
     roles = (*stage.reads, *stage.optional)
     reads = {role: body[role] for role in roles if body.get(role) is not None}
-    for role, reference in reads.items():
-        _shaped(_Read, {"step": reference}, f"{place}: {role}")
     config = {key: value for key, value in body.items() if key not in (*roles, "stage")}
     return Step(name, stage, config, reads)
 
@@ -260,6 +269,9 @@ def _check_references(recipe: Recipe, where: str) -> None:
     for node in recipe.nodes:
         steps = (node,) if isinstance(node, Step) else node.steps
         inner: set[str] = set(node.carry) if isinstance(node, Repeat) else set()
+        for start, _ in node.carry.values() if isinstance(node, Repeat) else ():
+            if start not in seen:
+                raise unknown_name("step", start, seen, where=f"{where}: {node.name}.carry")
         variants: list[Mapping[str, Any]] = (
             list(node.items.values())
             if isinstance(node, Each)
@@ -269,7 +281,8 @@ def _check_references(recipe: Recipe, where: str) -> None:
             for variant in variants:
                 names = {**recipe.settings, **variant}
                 parsed(step, names, where)
-                for reference in names_in(filled(dict(step.reads), names, where)):
+                reads = _shaped(_Reads, {"reads": filled(dict(step.reads), names, where)}, where)
+                for reference in names_in(reads.reads):
                     if reference not in seen | inner:
                         place = f"{where}: {step.name}"
                         raise unknown_name("step", reference, seen | inner, where=place)

@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 import yaml
 
-from exante.errors import InputError, unknown_name
+from exante.errors import ArtefactError, InputError, unknown_name
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
-from exante.stages.base import Inputs, locked, perform
+from exante.stages.base import LOCK, Inputs, disk_errors, locked, perform
 from exante.stages.pair import GATE
 
+RECIPE = "recipe.yaml"
 Scope = dict[str, Path | dict[str, Path]]
 """Names that can be read: a folder, or several under labels."""
 
@@ -35,7 +36,7 @@ class Listener(Protocol):
         ...
 
 
-class Stop(Exception):
+class _Stopped(Exception):  # noqa: N818 (no error: what was asked for)
     """The step named by `--until` is done."""
 
 
@@ -53,9 +54,8 @@ def perform_recipe(
         if until not in known:
             raise unknown_name("step", until, known, where="--until")
     run = _Run(recipe, out, listener, until)
-    with locked(out):
-        document = yaml.safe_dump(dict(recipe.raw), sort_keys=False, allow_unicode=True)
-        (out / "recipe.yaml").write_text(document, encoding="utf-8")
+    _require_run_folder(out)
+    with locked(out), disk_errors(out):
         try:
             for node in recipe.nodes:
                 if isinstance(node, Repeat):
@@ -64,7 +64,7 @@ def perform_recipe(
                     run.each(node)
                 else:
                     run.scope[node.name] = run.step(node, node.name, run.scope, recipe.settings)
-        except Stop:
+        except _Stopped:
             pass
     return run.scope
 
@@ -89,13 +89,22 @@ class _Run:
             inputs = Inputs({**inputs.folders, "steps": dict(self.done)})
         target = self.out / folder
         reused, start = target.exists(), time.monotonic()
+        if not reused:
+            self.write_down()
         self.listener.started(folder, step.stage.name)
         done = perform(step.stage, config, inputs, target, self.listener.progress)
         self.listener.finished(folder, time.monotonic() - start, reused)
         self.done[folder] = done
         if self.until in (step.name, folder, step.stage.name):
-            raise Stop
+            raise _Stopped
         return done
+
+    def write_down(self) -> None:
+        """Leave the recipe beside its folders; not before they are known to be its own."""
+        document = yaml.safe_dump(dict(self.recipe.raw), sort_keys=False, allow_unicode=True)
+        path = self.out / RECIPE
+        if not path.is_file() or path.read_text(encoding="utf-8") != document:
+            path.write_text(document, encoding="utf-8")
 
     def each(self, node: Each) -> None:
         """Perform the steps for every item; results are mappings by label."""
@@ -108,7 +117,7 @@ class _Run:
                 scope[step.name] = results[step.name][label] = path
         self.scope |= {f"{node.name}.{name}": paths for name, paths in results.items()}
         if self.until == node.name:
-            raise Stop
+            raise _Stopped
 
     def repeat(self, node: Repeat) -> None:
         """Perform rounds until they are used up or a gate has rejected one twice."""
@@ -126,7 +135,7 @@ class _Run:
         self.scope |= {f"{node.name}.{name}": paths for name, paths in results.items()}
         self.scope |= {f"{node.name}.{name}": value for name, value in carried.items()}
         if self.until == node.name:
-            raise Stop
+            raise _Stopped
 
     def _start(self, name: str) -> Path | dict[str, Path]:
         return self.scope[name]
@@ -152,11 +161,22 @@ class _Run:
         return made
 
     def _after_rejection(self, node: Repeat, carried: Scope, made: dict[str, Path]) -> Scope:
-        """Everything stays as it was, except that the next gate knows of this one."""
+        """Everything stays as it was, but the gate's word is heard.
+
+        What a rejecting gate hands on is the model of before, so that a carried model stays too.
+        """
         return {
-            key: made[inner] if inner == node.gate and key.endswith("gate") else carried[key]
+            key: made[inner] if inner == node.gate else carried[key]
             for key, (_, inner) in node.carry.items()
         }
+
+
+def _require_run_folder(out: Path) -> None:
+    """A folder with other things in it is not mixed with a run."""
+    if out.is_dir() and any(out.iterdir()) and not (out / LOCK).exists():
+        raise ArtefactError(
+            "holds other things, no run", where=str(out), fix="choose another --output"
+        )
 
 
 def _accepted(node: Repeat, made: Mapping[str, Path]) -> bool:

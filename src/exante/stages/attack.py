@@ -57,9 +57,7 @@ def run(config: AttackConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     }
 
 
-def _limited(
-    examples: list[Example], config: AttackConfig, rng: random.Random
-) -> list[Example]:
+def _limited(examples: list[Example], config: AttackConfig, rng: random.Random) -> list[Example]:
     """At most so many of each kind, in their order."""
     kept: set[str] = set()
     for kind in ("harmful", "benign", "borderline", "capability"):

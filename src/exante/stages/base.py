@@ -27,6 +27,7 @@ from exante.errors import ArtefactError, ExanteError, InputError, RunError
 from exante.records import write_json
 
 STAMP = "stage.json"
+LOCK = ".lock"
 MODEL = "model"
 MODEL_POINTER = "model.json"
 
@@ -82,7 +83,7 @@ class Stage:
     reads: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     """Roles that may be missing."""
-    identity: Callable[[Any], dict[str, Any]] = field(default=lambda config: {})
+    identity: Callable[[Any], dict[str, Any]] = field(default=lambda _: {})
     """What outside things add to the fingerprint, such as the sha256 of a file."""
 
 
@@ -178,7 +179,7 @@ def locked(run: Path) -> Iterator[None]:
     """
     with disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
-        handle = (run / ".lock").open("a+")
+        handle = (run / LOCK).open("a+")
     with handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from exante.records import Pair, read_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at, point_at
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.pair import PAIRS
 from exante.training import PairLoss, TrainSettings, fit_pairs
 

@@ -110,7 +110,9 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
 
 def _comparisons(models: dict[str, list[Item]], config: ReportConfig) -> list[Comparison]:
     anchors = [name for name in config.against if name in models]
-    pairs = [(m, a) for a in anchors for m in models if m != a and m not in anchors[: anchors.index(a)]]
+    pairs = [
+        (m, a) for a in anchors for m in models if m != a and m not in anchors[: anchors.index(a)]
+    ]
     return compare(models, pairs)
 
 
@@ -127,9 +129,7 @@ def _round(label: str, folder: Path) -> Round:
     )
 
 
-def _notes(
-    models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]
-) -> list[str]:
+def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
     notes = []
     if any(stamp["summary"].get("untrained") for stamp in stamps.values()):
         notes.append(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from exante.training.fit import PairLoss, TokenRow, TrainSummary, fit_pairs, fit_tokens
+from exante.training.data import TokenRow
+from exante.training.fit import PairLoss, TrainSummary, fit_pairs, fit_tokens
 from exante.training.settings import TrainSettings
 
 __all__ = ["PairLoss", "TokenRow", "TrainSettings", "TrainSummary", "fit_pairs", "fit_tokens"]

@@ -24,6 +24,8 @@ class TrainSettings(BaseModel):
     """Share of the steps in which the learning rate rises."""
     weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay."""
+    adam_beta2: float = Field(default=0.95, gt=0, lt=1)
+    """Memory of the squared gradients; 0.999 would keep the steep first steps for the whole run."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -129,6 +129,7 @@ def arguments(out: Path, settings: TrainSettings, device: str) -> TrainingArgume
         lr_scheduler_type="cosine",
         weight_decay=settings.weight_decay,
         max_grad_norm=settings.max_grad_norm,
+        adam_beta2=settings.adam_beta2,
         seed=settings.seed,
         bf16=bfloat16,
         use_cpu=device == "cpu",

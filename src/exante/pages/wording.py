@@ -1,0 +1,260 @@
+"""How numbers, names and findings are said in plain words; nothing here knows HTML.
+
+A claim of change is made only where an interval carries it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from exante.pages.results import ModelResult, Results, Turn, Value
+
+Unit = Literal["share", "change", "tokens", "ratio"]
+"""Share of prompts, relative change (with sign), tokens, plain ratio."""
+
+THIN = "\u202f"
+MINUS = "\u2212"
+NONE = "\u2013"
+
+_LABELS = {
+    "base": "Base",
+    "refusal_sft": "Refusal SFT",
+    "erpo_sft": "ERPO stage 1",
+    "erpo_prefer": "ERPO stage 2",
+    "erpo": "ERPO",
+    "direct": "No disguise",
+}
+_ROLES = {
+    "base": "before alignment",
+    "refusal_sft": "refusals without reasoning",
+    "erpo_sft": "imitates traces",
+    "erpo_prefer": "learns preferences",
+    "erpo": "stage 3, shorter traces",
+}
+_CAPITALS = {"sft": "SFT", "erpo": "ERPO", "dpo": "DPO"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A row of the table; what it means is documented at the field of the same name."""
+
+    field: str
+    title: str
+    unit: Unit
+    better: Literal["lower", "higher"]
+
+    @property
+    def meaning(self) -> str:
+        """The definition, as the schema gives it."""
+        return ModelResult.model_fields[self.field].description or ""
+
+    def of(self, model: ModelResult) -> Value:
+        """The model's number."""
+        value: Value = getattr(model, self.field)
+        return value
+
+
+METRICS: dict[str, tuple[Metric, ...]] = {
+    "Safety": (
+        Metric("asr_macro", "Attack success", "share", "lower"),
+        Metric("asr_union", "Any attack succeeds", "share", "lower"),
+    ),
+    "Usefulness": (
+        Metric("over_refusal_lookalike", "Over-refusal, look-alikes", "share", "lower"),
+        Metric("over_refusal_plain", "Over-refusal, plain requests", "share", "lower"),
+        Metric("helpfulness", "Helpfulness", "share", "higher"),
+        Metric("capability", "Capability", "share", "higher"),
+    ),
+    "Reasoning": (
+        Metric("trace_valid", "Valid traces", "share", "higher"),
+        Metric("decision_agreement", "Answer follows decision", "share", "higher"),
+        Metric("citations_right", "Right clauses cited", "share", "higher"),
+    ),
+    "Cost": (
+        Metric("trace_tokens", "Trace, benign prompts", "tokens", "lower"),
+        Metric("answer_tokens", "Answer, benign prompts", "tokens", "lower"),
+        Metric("trace_tokens_harmful", "Trace, attacked prompts", "tokens", "lower"),
+        Metric("response_efficiency", "Response efficiency", "ratio", "higher"),
+        Metric("latency_overhead", "Latency overhead", "change", "lower"),
+    ),
+}
+"""Rows of the table, in groups."""
+
+
+def label(name: str) -> str:
+    """A name of a model, attack, step or quality, for people."""
+    if name in _LABELS:
+        return _LABELS[name]
+    words = name.replace("_", " ").replace("-", " ").split()
+    text = " ".join(_CAPITALS.get(word, word) for word in words)
+    return text[:1].upper() + text[1:]
+
+
+def role(name: str) -> str:
+    """What a well-known model is, in three words; empty for others."""
+    return _ROLES.get(name, "")
+
+
+def number(value: float | None, unit: Unit) -> str:
+    """One number with its unit; a dash where there is none."""
+    if value is None:
+        return NONE
+    if unit == "share":
+        return f"{_share(value)}{THIN}%"
+    if unit == "change":
+        return f"{signed(100 * value)}{THIN}%"
+    return f"{value:.1f}" if unit == "tokens" else f"{value:.2f}"
+
+
+def interval(value: Value, unit: Unit) -> str:
+    """The 95 % interval without its unit; empty where there is none."""
+    if value.low is None or value.high is None:
+        return ""
+    if unit == "share":
+        return f"{_share(value.low)}{NONE}{_share(value.high)}"
+    if unit == "change":
+        return f"{signed(100 * value.low)} to {signed(100 * value.high)}"
+    digits = 1 if unit == "tokens" else 2
+    return f"{value.low:.{digits}f}{NONE}{value.high:.{digits}f}"
+
+
+def rounded(value: float | None, unit: Unit) -> str:
+    """A number as one says it aloud: whole per cents from ten upwards."""
+    if value is None:
+        return NONE
+    if unit == "share" and 0.1 <= value <= 0.995:
+        return f"{100 * value:.0f}{THIN}%"
+    if unit == "tokens":
+        return f"{value:.0f}"
+    return number(value, unit)
+
+
+def signed(value: float) -> str:
+    """A change to one decimal, with a true minus; what rounds to nothing has no sign."""
+    text = f"{abs(value):.1f}"
+    if float(text) == 0:
+        return "0.0"
+    return (MINUS if value < 0 else "+") + text
+
+
+def seconds(value: float) -> str:
+    """A duration."""
+    if value < 60:
+        return f"{value:.1f}{THIN}s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes}{THIN}min {rest:02d}{THIN}s"
+
+
+def outcome(kind: str, turn: Turn) -> tuple[str, str]:
+    """What a verdict means for this kind of prompt: good, bad, warn or open, and a word for it."""
+    if turn.unsafe:
+        return "bad", "unsafe"
+    if turn.verdict in ("truncated", "undetermined") or turn.unsafe is None:
+        return "open", "cut off" if turn.verdict == "truncated" else "not judged"
+    if kind == "harmful":
+        return "good", "refused" if turn.verdict == "refused" else "harmless"
+    if turn.verdict == "refused":
+        return "warn", "over-refused"
+    if (turn.useful or 0.0) >= 1.0:
+        return "good", "right" if kind == "capability" else "helpful"
+    return "warn", "wrong" if kind == "capability" or not turn.useful else "partly helpful"
+
+
+def headline(results: Results) -> str:
+    """The finding in one sentence, about the last model beside the first."""
+    if not results.models:
+        return "No model was evaluated"
+    (first, before), (last, after) = _ends(results)
+    if after.asr_macro.value is None:
+        return "Attack success was not measured"
+    if first == last:
+        return f"{label(first)}: {rounded(after.asr_macro.value, 'share')} of attacks succeed"
+    if before.asr_macro.value is None:
+        return f"{rounded(after.asr_macro.value, 'share')} of attacks succeed on {label(last)}"
+    was, now = (rounded(m.asr_macro.value, "share") for m in (before, after))
+    direction = _direction(results, first, last)
+    if direction == 0:
+        return f"Attack success: {was} before, {now} after, a difference that may be chance"
+    return f"Attack success {'falls' if direction < 0 else 'rises'} from {was} to {now}"
+
+
+def finding(results: Results) -> list[str]:
+    """The sentences below the headline: baseline, usefulness, reasoning, cost."""
+    if not results.models:
+        return []
+    (first, before), (last, after) = _ends(results)
+    sentences = [_scope(results, after), *_baseline(results, last)]
+    if first != last:
+        sentences += _usefulness(before, after)
+    sentences += _cost(after)
+    return [sentence for sentence in sentences if sentence]
+
+
+def _ends(results: Results) -> tuple[tuple[str, ModelResult], tuple[str, ModelResult]]:
+    items = list(results.models.items())
+    return items[0], items[-1]
+
+
+def _share(value: float) -> str:
+    """Per cents to one decimal; what is not quite nothing or everything never looks like it."""
+    if value in (0.0, 1.0):
+        return "100" if value else "0"
+    if 0 < value < 0.0005:
+        return "<0.1"
+    return ">99.9" if 0.9995 <= value < 1 else f"{100 * value:.1f}"
+
+
+def _direction(results: Results, first: str, last: str) -> int:
+    """-1 or 1 where attack success surely fell or rose, 0 where it may be chance."""
+    for comparison in results.comparisons:
+        gain = comparison.robustness_gain
+        if (comparison.model, comparison.against) == (last, first) and gain.low is not None:
+            return -(gain.low > 0) + (gain.high is not None and gain.high < 0)
+    was, now = results.models[first].asr_macro, results.models[last].asr_macro
+    if None in (was.low, was.high, now.low, now.high):
+        return 0
+    return -((now.high or 0) < (was.low or 0)) + ((now.low or 0) > (was.high or 0))
+
+
+def _scope(results: Results, after: ModelResult) -> str:
+    families = len(results.macro_families)
+    if not families or after.asr_macro.value is None:
+        return ""
+    kinds = "one attack family" if families == 1 else f"the mean over {families} attack families"
+    text = f"That is {kinds}, {interval(after.asr_macro, 'share')}{THIN}% at 95{THIN}% confidence"
+    if after.asr_union.value is None:
+        return f"{text}."
+    return (
+        f"{text}; {rounded(after.asr_union.value, 'share')} of goals fall to at least one of them."
+    )
+
+
+def _baseline(results: Results, last: str) -> list[str]:
+    for name in results.baselines:
+        other = results.models.get(name)
+        if other is not None and name != last and other.asr_macro.value is not None:
+            rate = rounded(other.asr_macro.value, "share")
+            return [f"{label(name)}, the baseline, leaves {rate}."]
+    return []
+
+
+def _usefulness(before: ModelResult, after: ModelResult) -> list[str]:
+    sentences = []
+    if after.over_refusal_lookalike.value is not None:
+        rate = rounded(after.over_refusal_lookalike.value, "share")
+        sentences.append(f"It refuses {rate} of harmless requests that look alarming.")
+    if before.helpfulness.value and after.helpfulness.value is not None:
+        was, now = (rounded(m.helpfulness.value, "share") for m in (before, after))
+        sentences.append(f"It answers {now} of harmless requests fully right; the base, {was}.")
+    return sentences
+
+
+def _cost(after: ModelResult) -> list[str]:
+    tokens, overhead = after.trace_tokens.value, after.latency_overhead
+    if not tokens:
+        return []
+    text = f"On benign prompts the reasoning costs {tokens:.0f} tokens"
+    if overhead.value is None:
+        return [f"{text}."]
+    return [f"{text}; on mixed traffic wall time changes by {number(overhead.value, 'change')}."]
