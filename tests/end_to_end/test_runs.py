@@ -10,10 +10,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from tests.tiny import tiny_model
 
 TINY = {
     "training_prompts.limits": {"harmful": 8, "benign": 12, "borderline": 8, "capability": 4},
@@ -58,6 +58,13 @@ def data_hashes(out: Path) -> dict[str, str]:
         for p in found
         if p.name not in ("log.jsonl", "timings.jsonl") and "latency" not in p.parts[-2]
     }
+
+
+def wait_for(out: Path, pattern: str, process: subprocess.Popen[Any]) -> None:
+    """Return as soon as a run has come so far that the pattern matches something in its folder."""
+    while not any(out.glob(pattern)):
+        assert process.poll() is None, f"the run ended before {pattern} was there"
+        time.sleep(0.01)
 
 
 @pytest.fixture(scope="module")
@@ -107,15 +114,22 @@ def test_the_same_command_again_makes_nothing_again(finished: Path) -> None:
     assert {p: p.stat().st_mtime_ns for p in finished.rglob("*.safetensors")} == before
 
 
-@pytest.mark.parametrize("seconds", [9.0, 16.0])
+@pytest.mark.parametrize(
+    "sight",
+    [
+        "refusal_sft.*.partial/log.jsonl",
+        "sampled.*.partial/sampled.partial.jsonl",
+        "tuned.*.partial/checkpoints/checkpoint-1",
+    ],
+)
 def test_a_killed_run_continues_to_the_same_result(
-    finished: Path, tmp_path: Path, seconds: float
+    finished: Path, tmp_path: Path, sight: str
 ) -> None:
     out = tmp_path / "killed"
     process = subprocess.Popen(
         command(out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    time.sleep(seconds)
+    wait_for(out, sight, process)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (out / "results.json").exists()
@@ -125,51 +139,14 @@ def test_a_killed_run_continues_to_the_same_result(
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        command(tmp_path / "stopped"), env=environment(), stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(8)
+    out = tmp_path / "stopped"
+    process = subprocess.Popen(command(out), env=environment(), stderr=subprocess.PIPE, text=True)
+    wait_for(out, "refusal_sft.*.partial", process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "the same command continues" in errors
     assert "Traceback" not in errors
-
-
-def tiny_model(folder: Path) -> Path:
-    """A random Llama with a tokenizer and chat template of its own."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    specials = ["<s>", "</s>", "<user>", "<bot>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=specials,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(["How do I do this? I cannot help with that. " * 9], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>"
-    )
-    fast.chat_template = (
-        "{{ bos_token }}{% for m in messages %}{{ '<user>' if m['role'] == 'user' else '<bot>' }}"
-        "{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}<bot>{% endif %}"
-    )
-    config = LlamaConfig(
-        vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=2048,
-        bos_token_id=0,
-        eos_token_id=1,
-        pad_token_id=1,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
 
 
 def test_a_users_own_model_prompts_and_rules_go_through_every_stage(tmp_path: Path) -> None:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.recipes import fakes
 
 from exante.errors import ArtefactError, InputError
 from exante.recipes.plan import build
 from exante.recipes.run import perform_recipe
-
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-assert _spec is not None
-assert _spec.loader is not None
-fakes = importlib.util.module_from_spec(_spec)
-sys.modules["fakes"] = fakes
-_spec.loader.exec_module(fakes)
 
 
 class Heard:
@@ -38,7 +30,7 @@ class Heard:
         self.finished_steps.append((name, reused))
 
 
-NUMBER, GATE = "fakes:NUMBER", "fakes:GATE"
+NUMBER, GATE = "tests.recipes.fakes:NUMBER", "tests.recipes.fakes:GATE"
 
 
 def loop(limit: int, rounds: int = 3) -> dict[str, Any]:

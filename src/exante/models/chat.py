@@ -86,9 +86,14 @@ class Chat:
         alone = [self.decode([i]) for i in ids]
         if "".join(alone) == self.decode(ids):
             return alone
-        # Tokens that hold a part of a character only make sense together with what is before them.
-        texts = [self.decode(ids[: end + 1]) for end in range(len(ids))]
-        return [text[len(before) :] for before, text in zip(["", *texts], texts, strict=False)]
+        # A part of a character is told with the token that completes it.
+        pieces, told = [], ""
+        for end in range(1, len(ids) + 1):
+            text = self.decode(ids[:end])
+            whole = end == len(ids) or not text.endswith("\ufffd")
+            pieces.append(text[len(told) :] if whole else "")
+            told = text if whole else told
+        return pieces
 
     def _is_tag(self, token: int) -> bool:
         text = self.tokenizer.convert_ids_to_tokens(int(token))

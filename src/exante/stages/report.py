@@ -13,12 +13,20 @@ from pydantic import Field
 
 from exante import rules, traces
 from exante.pages.render import render
-from exante.pages.results import Comparison, Results, Round, Transcript
+from exante.pages.results import Comparison, PairAccount, Point, Results, Round, Transcript
 from exante.records import Example, Record, write_json, write_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, stamp_of
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, fingerprint_of, stamp_of
 from exante.stages.judge import judged_of
 from exante.stages.latency import overhead, timings_of
-from exante.stages.measures import Item, by_family, compare, items_of, macro_families, measure
+from exante.stages.measures import (
+    Item,
+    by_family,
+    compare,
+    items_of,
+    macro_families,
+    measure,
+    point,
+)
 from exante.stages.pair import GATE
 from exante.stages.prompts import examples_of
 
@@ -36,6 +44,8 @@ class ReportConfig(Config):
     """Rule set of the traces, to print cited clauses."""
     split: str = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
+    course_split: str = "validation"
+    """Split of the prompts that the gates decided on; ignored where there is only one list."""
     base: str = "base"
     """The model that efficiency is measured against."""
     against: tuple[str, ...] = ("base", "refusal_sft")
@@ -94,7 +104,11 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
         models={label: measure(items, base, latency.get(label)) for label, items in models.items()},
         comparisons=_comparisons(models, config),
         rounds=[_round(label, folder) for label, folder in inputs.many("gates").items()],
-        pairs={k: stamp_of(f)["summary"] for k, f in inputs.many("pairs").items()},
+        course=_course(inputs, config),
+        pairs={
+            k: PairAccount.model_validate(stamp_of(f)["summary"])
+            for k, f in inputs.many("pairs").items()
+        },
         seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
         macro_families=macro_families(by_family(first)),
         notes=_notes(models, stamps),
@@ -105,6 +119,9 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
             "exante": version("exante"),
             "machine": platform.machine(),
         },
+        parameters=next(
+            (n for s in stamps.values() if (n := s["summary"].get("parameters")) is not None), None
+        ),
     )
 
 
@@ -126,7 +143,27 @@ def _round(label: str, folder: Path) -> Round:
         next_alpha=gate["next_alpha"],
         trace_tokens_before=gate["trace_tokens"]["before"],
         trace_tokens_after=gate["trace_tokens"]["after"],
+        checks=gate["checks"],
     )
+
+
+def _course(inputs: Inputs, config: ReportConfig) -> list[Point]:
+    """The models on the way, as the gates saw them, with what was decided about each."""
+    decisions = {
+        fingerprint: json.loads((folder / GATE).read_text(encoding="utf-8"))["accepted"]
+        for folder in inputs.many("gates").values()
+        for fingerprint in stamp_of(folder)["inputs"]["after"].values()
+    }
+    prompts = inputs.optional("course_prompts")
+    examples = examples_of(prompts, config.course_split) if prompts else []
+    return [
+        point(
+            label.removesuffix("_judged"),
+            items_of(examples, judged_of(folder)),
+            decisions.get(fingerprint_of(folder)),
+        )
+        for label, folder in inputs.many("course").items()
+    ]
 
 
 def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
@@ -181,6 +218,7 @@ def _transcript(example: Example, turns: dict[str, Item]) -> Transcript:
         prompt=example.prompt,
         kind=example.kind,
         attack=example.attack,
+        prefill=example.prefill,
         turns={label: _turn(item) for label, item in turns.items()},
     )
 
@@ -230,5 +268,5 @@ STAGE = Stage(
     ReportConfig,
     run,
     reads=("judged", "prompts"),
-    optional=("latency", "gates", "pairs", "steps"),
+    optional=("latency", "gates", "pairs", "course", "course_prompts", "steps"),
 )

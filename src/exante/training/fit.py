@@ -263,6 +263,7 @@ def _with_reference(
         "rows": hashlib.sha256(content).hexdigest(),
         "precision": settings.precision,
     }
+    out.mkdir(parents=True, exist_ok=True)
     known, path = out / _SCORED_KEY, out / _SCORED
     if known.is_file() and json.loads(known.read_text()) == key:
         return read_jsonl(path, Pair)

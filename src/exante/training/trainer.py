@@ -77,7 +77,7 @@ class ObjectiveTrainer(Trainer):
         if not torch.isfinite(loss):
             rows = ", ".join(inputs["example_ids"][:8])
             raise RunError(
-                f"the loss is {float(loss)} at step {self.state.global_step}",
+                f"the loss is {loss.item()} at step {self.state.global_step}",
                 where=f"rows {rows}",
                 fix="lower the learning rate; the last checkpoint is kept",
             )
