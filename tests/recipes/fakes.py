@@ -17,8 +17,9 @@ class Number(Config):
     limit: int = 1000
 
 
-def value_of(folder: Path) -> int:
+def value_of(folder: Path | dict[str, Path]) -> int:
     """The number a fake stage wrote."""
+    assert isinstance(folder, Path)
     return int(json.loads((folder / "value.json").read_text()))
 
 
