@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from exante.errors import InputError
-from exante.pages.results import ModelResult, Results, Value, read_results
+from exante.pages.results import (
+    Check,
+    ModelResult,
+    PairAccount,
+    Point,
+    Results,
+    Round,
+    Value,
+    read_results,
+)
+from exante.records import Record
 
 PROMISED = {
     "asr_macro",
@@ -75,3 +85,10 @@ def test_an_unbounded_number_is_an_unknown_one() -> None:
 def test_files_are_beside_the_page(results: Results, address: str) -> None:
     with pytest.raises(ValueError, match="no path below"):
         Results.model_validate(results.model_dump(by_alias=True) | {"files": {"x": address}})
+
+
+@pytest.mark.parametrize("model", [Results, ModelResult, Round, Check, Point, PairAccount, Value])
+def test_every_field_is_documented(model: type[Record]) -> None:
+    text = (Path(__file__).parents[2] / "docs/results-schema.md").read_text()
+    for name, field in model.model_fields.items():
+        assert f"| `{field.alias or name}` | {field.description}" in text.replace("\n", " ")
