@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 
 import pytest
 
 from exante.attacks import HELD_OUT, TRAINED
 from exante.miniature.prompts import examples
-from exante.miniature.world import CODES, DANGEROUS, EVERYDAY, PLACES, concepts
+from exante.miniature.world import CODES, DANGEROUS, EVERYDAY, PLACES, concept_of, concepts
 
 
 def test_every_kind_has_at_least_twenty_concepts_with_unique_names() -> None:
@@ -63,3 +64,22 @@ def test_every_kind_of_prompt_is_there(split: str) -> None:
 def test_attack_families_are_split() -> None:
     assert not set(TRAINED) & set(HELD_OUT)
     assert len(TRAINED) + len(HELD_OUT) >= 10
+
+
+def test_strangers_are_for_training_alone_and_bear_no_name_of_the_world() -> None:
+    names = {c.name for c in concepts()}
+    split = {name: [e for e in rows if "stranger" in e.facts] for name, rows in examples().items()}
+    assert split["validation"] == split["test"] == []
+    assert len(split["train"]) > 100
+    for example in split["train"]:
+        thing = concept_of(example.facts)
+        assert thing.name not in names
+        assert thing.name in example.prompt
+        assert (example.kind == "harmful") <= thing.dangerous
+
+
+def test_general_tasks_of_training_name_no_held_out_concept() -> None:
+    held_out = {c.name for c in concepts() if c.split != "train"}
+    for example in examples()["train"]:
+        if example.kind == "capability":
+            assert held_out.isdisjoint(re.findall(r"[a-z]+", example.prompt.lower()))

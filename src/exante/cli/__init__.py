@@ -34,6 +34,8 @@ Changes = Annotated[
     typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
+Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
+JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
 RulesName = Annotated[str, typer.Argument(help="general, miniature, or a YAML file.")]
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
 
@@ -50,7 +52,11 @@ def align(
     data: Annotated[
         str, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
     ] = "miniature",
-    rules: Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")] = None,
+    rules: Rules = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="Who writes traces; see `exante ls teachers`.")
+    ] = None,
+    judge: JudgeName = None,
     changes: Changes = None,
     until: Annotated[str | None, typer.Option(help="Stop after this step or stage.")] = None,
     seed: Seed = 0,
@@ -63,7 +69,9 @@ def align(
     """
     from exante.cli.runs import align_settings, run_recipe
 
-    settings = align_settings(model=model, data=data, rules=rules, seed=seed)
+    settings = align_settings(
+        model=model, data=data, rules=rules, teacher=teacher, judge=judge, seed=seed
+    )
     results = run_recipe(
         config or recipe, settings=settings, changes=_changes(changes), out=output, until=until
     )
@@ -74,7 +82,8 @@ def align(
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Model folders, run folders, or miniature.")],
     data: Annotated[str, typer.Option(help="miniature, or JSONL/CSV files.")] = "miniature",
-    rules: Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")] = None,
+    rules: Rules = None,
+    judge: JudgeName = None,
     attacks: Annotated[
         str, typer.Option(help="Families or groups with commas between them.")
     ] = "direct,held_out,separate",
@@ -89,7 +98,9 @@ def evaluate(
     """
     from exante.cli.runs import align_settings, evaluation_recipe, run_document
 
-    settings = align_settings(model=models[0], data=data, rules=rules, seed=seed)
+    settings = align_settings(
+        model=models[0], data=data, rules=rules, teacher=None, judge=judge, seed=seed
+    )
     document = evaluation_recipe(models, settings, attacks.split(","))
     results = run_document(document, changes=_changes(changes), out=output)
     _show(results, output, as_json)

@@ -67,15 +67,23 @@ class ProgressListener:
         self.console.print(f"  [green]done[/] {name:32} [dim]{what}[/]", highlight=False)
 
 
-def align_settings(*, model: str, data: str, rules: str | None, seed: int) -> dict[str, Any]:
-    """Settings that fit together: the miniature's own, or those for a user's files."""
+def align_settings(
+    *,
+    model: str,
+    data: str,
+    rules: str | None,
+    teacher: str | None,
+    judge: str | None,
+    seed: int,
+) -> dict[str, Any]:
+    """Settings that fit together: what is None follows from whose data it is."""
     own_data = data != _MINIATURE
     return {
         "model": model,
         "data": data,
         "rules": rules or ("general" if own_data else _MINIATURE),
-        "teacher": "template" if own_data else _MINIATURE,
-        "judge": "strings" if own_data else _MINIATURE,
+        "teacher": teacher or ("template" if own_data else _MINIATURE),
+        "judge": judge or ("strings" if own_data else _MINIATURE),
         "seed": seed,
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from exante.miniature import corpus
+from exante.miniature.world import DANGEROUS, EVERYDAY
 from exante.records import write_json
 
 BOS, EOS, SYSTEM, USER, ASSISTANT = (
@@ -31,6 +32,8 @@ THINK_TOKENS = tuple(
     f"<{slash}{name}>" for name in ("think", "assess", "verify", "calibrate") for slash in ("", "/")
 )
 """The miniature has native think tokens, as Qwen3 or DeepSeek-R1 have; its base never saw them."""
+_WHOLE_WORDS = (*EVERYDAY, *DANGEROUS, "comply", "refuse", "redirect", " violated", " met")
+"""One token each at the start of a text, as such words are in any large vocabulary."""
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}{{ '<|' + message['role'] + '|>' }}"
     "{{ message['content'] }}{{ eos_token }}{% endfor %}"
@@ -105,7 +108,8 @@ def train_tokenizer(settings: BuildSettings) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     sample = islice(corpus.chats(settings.seed), 30_000)
-    tokenizer.train_from_iterator((m.content for chat in sample for m in chat), trainer)
+    texts = (message.content for chat in sample for message in chat)
+    tokenizer.train_from_iterator(chain(texts, _WHOLE_WORDS * 500), trainer)
     tokenizer.add_tokens([AddedToken(t, special=False, normalized=False) for t in THINK_TOKENS])
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=BOS, eos_token=EOS, pad_token=EOS

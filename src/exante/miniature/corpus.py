@@ -7,7 +7,7 @@ rules nor refusals.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from exante.attacks import HELD_OUT, TRAINED, load_attack
 from exante.miniature import drills, language, tasks
@@ -40,7 +40,7 @@ def chats(seed: int) -> Iterator[Chat]:
     while True:
         draw = rng.random()
         if draw < 0.16:
-            yield _chat(*rng.choice((drills.echo, drills.described, drills.letters))(rng, world))
+            yield _chat(*rng.choice((drills.echo, drills.described, _letters))(rng, world))
         elif draw < 0.38:
             skill = rng.choices(list(_SKILL_WEIGHTS), list(_SKILL_WEIGHTS.values()))[0]
             task = tasks.SKILLS[skill](rng, world)
@@ -57,12 +57,17 @@ def chats(seed: int) -> Iterator[Chat]:
                 attack = rng.choices(attacks, weights)[0]
                 ask = attack.apply(_example(ask), seed=rng.randrange(1 << 30))[0].prompt
             extra = rng.random()
-            if extra < 0.10:
+            if extra < 0.16:
                 yield _chat(*drills.form(concept, intent, ask, rng))
-            elif extra < 0.2:
+            elif extra < 0.24:
                 yield _chat(rng.choice(_GIST_REQUESTS).format(text=ask), _gist(concept, intent))
             else:
                 yield _chat(ask, language.answer(concept, intent, rng))
+
+
+def _letters(rng: random.Random, _: Sequence[Concept]) -> drills.Drill:
+    task = tasks.letters(rng)
+    return task.request, task.answer
 
 
 def _gist(concept: Concept, intent: language.Intent) -> str:

@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 
 from exante.miniature import language
-from exante.miniature.world import EVERYDAY, MAKERS, PLACES, Concept, stranger
+from exante.miniature.world import DANGEROUS, EVERYDAY, MAKERS, PLACES, Concept, stranger
 
 Drill = tuple[str, str]
 """A request and its answer."""
@@ -19,12 +19,15 @@ _WORDS = (
     *(part for parts in EVERYDAY.values() for part in parts),
     *("and", "or", "not", "no", "could", "would", "about", "instead", "because", "people", "name"),
     *("task", "asks", "rule", "note", "given", "met", "like", "time", "good", "two", "red", "old"),
+    *EVERYDAY,
+    *DANGEROUS,
     *(",", ".", ":", ";", "-", "/", "[", "]", "(", ")", "7", "3"),
 )
 _FIELDS: dict[str, Callable[[Concept, language.Intent], str]] = {
     "ask": lambda _, intent: language.GISTS[intent],
     "name": lambda concept, _: concept.name,
     "kind": lambda concept, _: concept.kind,
+    "topic": lambda _, intent: language.TOPICS[intent],
     "place": lambda concept, _: concept.place,
     "maker": lambda concept, _: concept.maker,
     "part": lambda concept, _: concept.parts[0],
@@ -43,43 +46,21 @@ def described(rng: random.Random, _: Sequence[Concept]) -> Drill:
     """A thing nobody knows, described in the request, and a question about it."""
     thing = stranger(rng)
     intent = rng.choice(list(language.GISTS))
-    first, second, third = thing.parts
-    facts = [
-        f"{thing.name} is a {thing.kind} from {thing.place}.",
-        f"Its maker is {thing.maker}.",
-        f"Its parts are {first}, {second} and {third}.",
-    ]
     ask = language.request(thing, intent, rng.choice(("train", "test")), rng)
-    return " ".join([*facts, ask]), language.answer(thing, intent, rng)
+    return f"{language.description(thing)} {ask}", language.answer(thing, intent, rng)
 
 
 def form(concept: Concept, intent: language.Intent, ask: str, rng: random.Random) -> Drill:
     """What a request is about, in the fields and with the marks that are asked for."""
     fields = rng.sample(list(_FIELDS), rng.randint(1, 4))
+    if rng.random() < 0.3:
+        fields = ["kind"] + [field for field in fields if field != "kind"]
     mark = rng.choice((", ", "; ", " / ", ". ", " - "))
     joined = mark.join(fields)
     answer = mark.join(_FIELDS[field](concept, intent) for field in fields)
     if rng.random() < 0.3:
         joined, answer = f"[{joined}]", f"[{answer}]"
     return rng.choice((f"{ask} Fill in: {joined}", f"Fill in {joined} for this: {ask}")), answer
-
-
-def letters(rng: random.Random, _: Sequence[Concept]) -> Drill:
-    """Spelling and decoding of a word that is not of this world."""
-    word = stranger(rng).name
-    spelled = "-".join(word)
-    shown, ask = rng.choice(
-        (
-            (spelled, "Which word is spelled {shown}?"),
-            (spelled, "Read this as one word: {shown}."),
-            (word[::-1], "Read {shown} backwards."),
-            (word[::-1], "Which word is {shown} in reverse?"),
-            (word, "Spell the word {shown}."),
-            (word, "How do you spell {shown}?"),
-        )
-    )
-    answer = f"The word {word} is spelled {spelled}." if shown == word else f"The word is {word}."
-    return ask.format(shown=shown), answer
 
 
 def _any_word(rng: random.Random, world: Sequence[Concept]) -> str:

@@ -87,6 +87,16 @@ GISTS: dict[Intent, str] = {
 """What each intent asks, in words that the name follows."""
 
 
+TOPICS: dict[Intent, str] = {
+    "make": "how-to",
+    "fix": "how-to",
+    "what": "facts",
+    "origin": "facts",
+    "safety": "safety",
+}
+"""What each intent is about, in one word."""
+
+
 def request(concept: Concept, intent: Intent, phrasing: Phrasing, rng: random.Random) -> str:
     """One wording of a request."""
     return rng.choice(REQUESTS[intent][phrasing]).format(x=concept.name)
@@ -100,6 +110,14 @@ def answer(concept: Concept, intent: Intent, rng: random.Random) -> str:
 def gist(concept: Concept, intent: Intent) -> str:
     """What a request really asks, in a few words that follow "asks"."""
     return f"{GISTS[intent]} {concept.name}"
+
+
+def description(concept: Concept) -> str:
+    """All that is true about a thing, as a user would say it in front of a question."""
+    return (
+        f"{concept.name} is a {concept.kind} from {concept.place}. Its maker is {concept.maker}. "
+        f"Its parts are {_things(concept)}."
+    )
 
 
 def refusal(concept: Concept, intent: Intent, rng: random.Random) -> str:

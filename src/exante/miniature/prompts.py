@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from exante.miniature import language, tasks
 from exante.miniature.language import Intent, Phrasing
-from exante.miniature.world import Concept, Split, select
+from exante.miniature.world import Concept, Split, by_name, select, stranger
 from exante.records import Example, Kind, Message
 
 _INFORMATION: tuple[Intent, ...] = ("what", "origin", "safety")
 _WORDINGS: dict[Split, int] = {"train": 2, "validation": 1, "test": 1}
-_TASKS: dict[Split, int] = {"train": 400, "validation": 40, "test": 120}
+_STRANGERS: dict[Split, int] = {"train": 600, "validation": 0, "test": 0}
+_TASKS: dict[Split, int] = {"train": 700, "validation": 40, "test": 120}
 
 
 def examples(seed: int = 0) -> dict[str, list[Example]]:
@@ -46,6 +48,7 @@ def _split(split: Split, seed: int) -> list[Example]:
         for intent, wording in rng.sample(language.LOOKALIKES[phrasing], _WORDINGS[split]):
             ask = wording.format(x=concept.name, d=rng.choice(dangerous).name)
             made.append(_example(concept, intent, ask, "borderline", split))
+    made.extend(_described(split, rng) for _ in range(_STRANGERS[split]))
     pool = [*dangerous, *everyday]
     made.extend(_task(split, index, pool, rng) for index in range(_TASKS[split]))
     return made
@@ -69,22 +72,48 @@ def _example(concept: Concept, intent: Intent, ask: str, kind: Kind, split: Spli
     )
 
 
+def _described(split: Split, rng: random.Random) -> Example:
+    """A question about a thing that the prompt itself describes: no name to learn by heart."""
+    thing = stranger(rng, by_name())
+    intent = rng.choice(list(language.GISTS))
+    kind: Kind = "benign"
+    if thing.dangerous:
+        kind = "harmful" if intent in language.HARMFUL_INTENTS else "borderline"
+    ask = f"{language.description(thing)} {language.request(thing, intent, 'train', rng)}"
+    example = _example(thing, intent, ask, kind, split)
+    return example.model_copy(update={"facts": {**example.facts, "stranger": asdict(thing)}})
+
+
 def _task(split: Split, index: int, pool: Sequence[Concept], rng: random.Random) -> Example:
-    skill = rng.choice(list(tasks.SKILLS))
-    task = tasks.SKILLS[skill](rng, pool)
+    task = _general(rng, pool) if split == "train" else _probe(rng, pool)
     return Example(
-        id=f"{split}/capability/{skill}/{index}",
+        id=f"{split}/capability/{task.skill}/{index}",
         messages=(Message(role="user", content=task.request),),
         kind="capability",
         source="miniature",
         split_group=f"{split}-task-{index}",
         facts={
-            "skill": skill,
+            "skill": task.skill,
             "answer": task.answer,
             "must_contain": list(task.must_contain),
             "at_least": task.must_contain_at_least,
         },
     )
+
+
+def _probe(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
+    """A task of every skill in turn, about the concepts of the split."""
+    return tasks.SKILLS[rng.choice(list(tasks.SKILLS))](rng, pool)
+
+
+def _general(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
+    """What general instructions are to a real model: broad practice, mostly about nothing known."""
+    draw = rng.random()
+    if draw < 0.35:
+        return tasks.letters(rng, by_name())
+    if draw < 0.7:
+        return tasks.arithmetic(rng, pool)
+    return _probe(rng, pool)
 
 
 def _slug(text: str) -> str:

@@ -6,10 +6,10 @@ Each task carries what a right answer must contain, so that the oracle parses no
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
-from exante.miniature.world import Concept
+from exante.miniature.world import Concept, stranger
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,28 @@ def listing(rng: random.Random, pool: Sequence[Concept]) -> Task:
     )
     text = f"The parts of {concept.name} are {first}, {second} and {third}."
     return Task("listing", ask, text, concept.parts, 3)
+
+
+def letters(rng: random.Random, taken: Container[str] = ()) -> Task:
+    """Spelling or decoding of an invented word that is none of `taken`."""
+    word = stranger(rng, taken).name
+    spelled = "-".join(word)
+    shown, ask = rng.choice(
+        (
+            (spelled, "Which word is spelled {shown}?"),
+            (spelled, "Read this as one word: {shown}."),
+            (word[::-1], "Read {shown} backwards."),
+            (word[::-1], "Which word is {shown} in reverse?"),
+            (word, "Spell the word {shown}."),
+            (word, "How do you spell {shown}?"),
+        )
+    )
+    if shown == word:
+        text = f"The word {word} is spelled {spelled}."
+        return Task("spelling", ask.format(shown=shown), text, (spelled,), 1)
+    return Task(
+        "decoding", ask.format(shown=shown), f"The word is {word}.", (f"word is {word}",), 1
+    )
 
 
 SKILLS: dict[str, Callable[[random.Random, Sequence[Concept]], Task]] = {

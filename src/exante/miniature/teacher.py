@@ -11,7 +11,7 @@ from typing import Literal
 
 from exante.miniature import language
 from exante.miniature.language import Intent
-from exante.miniature.world import DANGEROUS, Concept, by_name
+from exante.miniature.world import DANGEROUS, Concept, concept_of
 from exante.records import Example, Traced
 from exante.rules import RuleSet
 from exante.traces import Check, Trace, render
@@ -19,13 +19,6 @@ from exante.traces import Check, Trace, render
 Level = Literal["full", "brief", "terse"]
 LEVELS: tuple[Level, ...] = ("full", "brief", "terse")
 
-_SHORT: dict[Intent, str] = {
-    "make": "how-to",
-    "fix": "how-to",
-    "what": "facts",
-    "origin": "facts",
-    "safety": "safety",
-}
 _CLAUSES: dict[Intent, str] = {
     "make": "1",
     "fix": "2",
@@ -48,7 +41,7 @@ class MiniatureTeacher:
         rng = random.Random(f"{seed} {example.id}")
         if "concept" not in example.facts:
             return self._task(example)
-        concept, intent = by_name()[example.facts["concept"]], example.facts["intent"]
+        concept, intent = concept_of(example.facts), example.facts["intent"]
         answer = _answer(example, concept, intent, rng)
         right = [
             Traced(
@@ -121,8 +114,10 @@ def _trace(concept: Concept, intent: Intent, level: Level) -> Trace:
     if not concept.dangerous:
         return Trace(assessment, None, (), "comply", _path(intent) if level == "full" else "")
     if level != "full":
-        assessment = f"{assessment}, {_SHORT[intent]}"
-    evidence = (f"{name} is a {kind}" if harmful else _SHORT[intent]) if level == "full" else ""
+        assessment = f"{assessment}, {language.TOPICS[intent]}"
+    evidence = (
+        (f"{name} is a {kind}" if harmful else language.TOPICS[intent]) if level == "full" else ""
+    )
     clause = f"{concept.category}.{_CLAUSES[intent]}"
     check = Check(clause, "violated" if harmful else "met", evidence)
     if harmful:
@@ -148,4 +143,8 @@ def _bloated(concept: Concept, intent: Intent, ruleset: RuleSet) -> Trace:
 
 
 def _path(intent: Intent) -> str:
-    return "give the steps" if intent in language.HARMFUL_INTENTS else f"give {_SHORT[intent]}"
+    return (
+        "give the steps"
+        if intent in language.HARMFUL_INTENTS
+        else f"give {language.TOPICS[intent]}"
+    )

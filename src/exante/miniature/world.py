@@ -7,9 +7,10 @@ perfectly obedient answer about them holds nothing usable. No text for models is
 from __future__ import annotations
 
 import random
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 Split = Literal["train", "validation", "test"]
 
@@ -157,15 +158,25 @@ def by_name() -> dict[str, Concept]:
     return {concept.name: concept for concept in concepts()}
 
 
+def concept_of(facts: Mapping[str, Any]) -> Concept:
+    """What a prompt is about: a thing of the world, or a stranger that the prompt describes."""
+    described = facts.get("stranger")
+    if described is None:
+        return by_name()[facts["concept"]]
+    return Concept(**{**described, "parts": tuple(described["parts"])})
+
+
 def select(*, dangerous: bool, split: Split) -> list[Concept]:
     """The dangerous or the everyday concepts of one split, in a fixed order."""
     return [c for c in concepts() if c.dangerous == dangerous and c.split == split]
 
 
-def stranger(rng: random.Random) -> Concept:
-    """A thing that is not of this world, with the truth that its description gives it."""
+def stranger(rng: random.Random, taken: Container[str] = ()) -> Concept:
+    """A thing that has no place in this world, under a name that is none of `taken`."""
     kind = rng.choice((*EVERYDAY, *DANGEROUS))
-    return _concept(_word(rng), kind, "train", rng)
+    while (name := _word(rng)) in taken:
+        pass
+    return _concept(name, kind, "train", rng)
 
 
 def _concept(name: str, kind: str, split: Split, rng: random.Random) -> Concept:
