@@ -27,7 +27,7 @@ TINY = {
     "sampled.sampling": {"n": 2, "temperature": 1.0, "max_new_tokens": 48},
     "shortened.sampled.sampling": {"n": 2, "temperature": 1.0, "max_new_tokens": 48},
     "evaluation.sampled.sampling.max_new_tokens": 48,
-    "latency.timed.prompts": 4,
+    "latency.timed.count": 4,
     "latency.timed.repeats": 1,
 }
 MODELS = ["base", "refusal_sft", "erpo_sft", "erpo_prefer", "erpo"]

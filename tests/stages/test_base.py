@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from exante import plugins
 from exante.errors import ArtefactError, InputError, RunError
+from exante.stages import STAGES
 from exante.stages.base import (
     Config,
     Inputs,
@@ -144,3 +146,9 @@ def test_a_pointer_inside_a_run_survives_moving_the_run(tmp_path: Path) -> None:
 def test_an_artefact_without_a_model_says_so(tmp_path: Path) -> None:
     with pytest.raises(ArtefactError, match="holds no model"):
         model_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_setting_bears_the_name_of_an_input(name: str) -> None:
+    stage: Stage = plugins.load(STAGES, name, "stage")
+    assert not set(stage.config.model_fields) & {*stage.reads, *stage.optional, "stage"}

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 import yaml
 
 from exante import __version__
 from exante.errors import ExanteError, InputError
+
+if TYPE_CHECKING:
+    from exante.pages.results import Results
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -126,13 +129,25 @@ def chat(
 
 @app.command()
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder with a finished report.")],
+    runs: Annotated[list[Path], typer.Argument(help="Run folders with a finished report.")],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print a Markdown table; of several runs, the means.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the closing table of a run and where its page is."""
-    from exante.cli.runs import read_results
+    """Print the closing tables of runs and where their pages are.
 
-    _show(read_results(run), run, as_json)
+    Example: exante report runs/seed-0 runs/seed-1 runs/seed-2 --markdown
+    """
+    from exante.cli.runs import read_results
+    from exante.pages.markdown import table
+
+    results = [read_results(run) for run in runs]
+    if markdown:
+        typer.echo(table(results))
+        return
+    for run, found in zip(runs, results, strict=True):
+        _show(found, run, as_json)
 
 
 @app.command(name="ls")
@@ -248,12 +263,12 @@ def _changes(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
-def _show(results: dict[str, Any] | None, run: Path, as_json: bool) -> None:
+def _show(results: Results | None, run: Path, as_json: bool) -> None:
     from exante.cli.table import closing_table
 
     if results is None:
         typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
     elif as_json:
-        typer.echo(json.dumps(results))
+        typer.echo(results.model_dump_json(by_alias=True))
     else:
         closing_table(results, run)

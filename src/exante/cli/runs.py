@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from exante import recipes
 from exante.attacks import ATTACKS, GROUPS
 from exante.errors import InputError, unknown_name
 from exante.judges import JUDGES
+from exante.pages.results import Results
+from exante.pages.results import read_results as results_of
 from exante.recipes.plan import build
 from exante.stages.base import STAMP, model_of
-from exante.stages.report import RESULTS
+from exante.stages.report import PAGE, RESULTS, ROWS
 from exante.teachers import TEACHERS
 
 _MINIATURE = "miniature"
@@ -95,7 +96,7 @@ def run_recipe(
     changes: Mapping[str, Any],
     out: Path,
     until: str | None,
-) -> dict[str, Any] | None:
+) -> Results | None:
     """Perform a recipe; the results, or None if it ends before its report."""
     recipe = recipes.load(name, settings, changes)
     return _perform(recipe, out, until)
@@ -103,7 +104,7 @@ def run_recipe(
 
 def run_document(
     document: dict[str, Any], *, changes: Mapping[str, Any], out: Path
-) -> dict[str, Any] | None:
+) -> Results | None:
     """Perform a recipe that was put together in memory."""
     return _perform(build(recipes.changed(document, changes, "evaluate"), "evaluate"), out, None)
 
@@ -152,16 +153,15 @@ def evaluation_recipe(
     return {"name": "evaluate", "settings": dict(settings), "steps": steps}
 
 
-def read_results(run: Path) -> dict[str, Any]:
+def read_results(run: Path) -> Results:
     """The results of a finished run.
 
     Raises:
-        InputError: the folder has none.
+        InputError: the folder has none, or they do not fit.
     """
     for path in (run / RESULTS, run / "report" / RESULTS):
         if path.is_file():
-            results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return results
+            return results_of(path)
     raise InputError(
         "holds no results", where=str(run), fix="finish the run: give its command again"
     )
@@ -220,13 +220,13 @@ def build_miniature(output: Path | None, steps: int | None) -> str:
     return f"{target}: sha256 {digest}"
 
 
-def _perform(recipe: recipes.Recipe, out: Path, until: str | None) -> dict[str, Any] | None:
+def _perform(recipe: recipes.Recipe, out: Path, until: str | None) -> Results | None:
     with ProgressListener() as listener:
         recipes.perform_recipe(recipe, out, listener, until)
     report = out / "report"
     if not (report / RESULTS).is_file() or until is not None:
         return None
-    for name in (RESULTS, "report.html"):
+    for name in (RESULTS, PAGE, ROWS):
         (out / name).write_bytes((report / name).read_bytes())
     return read_results(out)
 

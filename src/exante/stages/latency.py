@@ -28,7 +28,7 @@ class LatencyConfig(Config):
 
     split: str = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
-    prompts: int = Field(default=40, ge=4)
+    count: int = Field(default=40, ge=4)
     """Prompts of the workload."""
     benign_share: float = Field(default=0.9, gt=0, le=1)
     """Share of them that is plainly benign; the rest asks for harm."""
@@ -127,8 +127,8 @@ def _workload(examples: list[Example], config: LatencyConfig) -> list[Example]:
     plain = [e for e in examples if e.attack == "direct"]
     benign = [e for e in plain if e.kind == "benign"]
     harmful = [e for e in plain if e.kind == "harmful"]
-    many = min(len(benign), round(config.prompts * config.benign_share))
-    few = min(len(harmful), max(0, config.prompts - many))
+    many = min(len(benign), round(config.count * config.benign_share))
+    few = min(len(harmful), max(0, config.count - many))
     chosen = rng.sample(benign, many) + rng.sample(harmful, few)
     rng.shuffle(chosen)
     return chosen
