@@ -97,10 +97,10 @@ def test_rows_that_teach_nothing_or_never_to_stop_are_refused() -> None:
 def test_overlong_rows_are_never_cut() -> None:
     rows = [row(3, 4, "short"), row(30, 40, "long")]
     with pytest.raises(InputError, match="1 of 2 rows are longer than 20 tokens"):
-        check_rows(rows, EOS, 20, TrainSettings())
-    assert check_rows(rows, EOS, 20, TrainSettings(on_overlong="drop")) == rows[:1]
+        check_rows(rows, EOS, 20, TrainSettings(on_overlong="error"))
+    assert check_rows(rows, EOS, 20, TrainSettings()) == rows[:1]
     with pytest.raises(InputError, match="longer than 5"):
-        check_rows(rows, EOS, 5, TrainSettings(on_overlong="drop"))
+        check_rows(rows, EOS, 5, TrainSettings())
 
 
 def test_pairs_with_an_empty_side_are_refused() -> None:

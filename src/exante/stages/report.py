@@ -178,6 +178,12 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
         for label, stamp in stamps.items()
         if stamp["stage"] == "prefer" and stamp["summary"].get("items") == 0
     ]
+    notes += [
+        f"{label}: {dropped} of {dropped + stamp['summary']['items']} rows were longer than the "
+        f"model reads, and left out of training."
+        for label, stamp in stamps.items()
+        if (dropped := stamp["summary"].get("dropped"))
+    ]
     for label, items in models.items():
         cut = sum(i.judged.generation.finish == "length" for i in items)
         if cut > 0.05 * len(items):

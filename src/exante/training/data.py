@@ -101,7 +101,7 @@ def check_rows(rows: Sequence[TokenRow], eos_id: int, limit: int, settings: Trai
 
     Raises:
         InputError: no rows; a row without supervised tokens or without EOS at its end; a row longer
-            than `limit` under `on_overlong: error`.
+            than `limit` under `on_overlong: error`, or nothing but such rows.
     """
     for row in rows:
         if not row.response_ids:
@@ -142,6 +142,6 @@ def _fitting(
         raise InputError(
             f"{dropped} of {len(items)} rows are longer than {limit} tokens (longest: "
             f"{max(lengths)}); rows are never cut",
-            fix="raise max_length, or set on_overlong: drop",
+            fix="raise train.max_length, shorten the rows, or set train.on_overlong to drop",
         )
     return fitting

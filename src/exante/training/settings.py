@@ -32,8 +32,8 @@ class TrainSettings(BaseModel):
     """Of the matrix products; `auto` takes bfloat16 where the device computes in it natively."""
     max_length: int | None = None
     """Longest row in tokens, prompt and response; None takes what the model can read."""
-    on_overlong: Literal["error", "drop"] = "error"
-    """What happens to longer rows; nothing is ever cut."""
+    on_overlong: Literal["drop", "error"] = "drop"
+    """What happens to longer rows: left out and counted, or refused. Nothing is ever cut."""
     checkpoint_steps: int = Field(default=200, ge=1)
     """Steps between checkpoints, from which a killed run continues."""
     seed: int = 0
