@@ -17,7 +17,7 @@ from exante.records import Example, Kind, Message
 _INFORMATION: tuple[Intent, ...] = ("what", "origin", "safety")
 _WORDINGS: dict[Split, int] = {"train": 2, "validation": 1, "test": 1}
 _STRANGERS: dict[Split, int] = {"train": 600, "validation": 0, "test": 0}
-_TASKS: dict[Split, int] = {"train": 700, "validation": 40, "test": 120}
+_TASKS: dict[Split, int] = {"train": 1000, "validation": 40, "test": 120}
 
 
 def examples(seed: int = 0) -> dict[str, list[Example]]:
@@ -107,12 +107,14 @@ def _probe(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
 
 
 def _general(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
-    """What general instructions are to a real model: broad practice, mostly about nothing known."""
+    """What general instructions are to a real model: broad practice, little of it about facts."""
     draw = rng.random()
-    if draw < 0.35:
+    if draw < 0.2:
         return tasks.letters(rng, by_name())
-    if draw < 0.7:
+    if draw < 0.45:
         return tasks.arithmetic(rng, pool)
+    if draw < 0.8:
+        return rng.choice((tasks.spelling, tasks.decoding))(rng, pool)
     return _probe(rng, pool)
 
 
