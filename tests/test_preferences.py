@@ -271,3 +271,14 @@ def test_counts_reconcile_and_the_seed_decides(drawn: Any, seed: int, cap: int) 
     keys = [(pair.example_id, pair.chosen_ids, pair.rejected_ids) for pair in made.pairs]
     assert len(set(keys)) == len(keys)
     assert quality_pairs(build(drawn), settings) == made
+
+
+def test_in_a_disguise_longer_thought_may_be_left_alone() -> None:
+    short, long = turn(1, trace_tokens=8), turn(2, trace_tokens=40)
+    hidden = example().model_copy(update={"attack": "spelled_word"})
+    settings = LOOSE.model_copy(update={"shorten_disguised": False})
+    assert order(hidden, short, long, LOOSE) is not None
+    assert order(hidden, short, long, settings) is None
+    assert order(example(), short, long, settings) is not None
+    wrong = turn(3, useful=0.0)
+    assert order(hidden, short, wrong, settings) is not None

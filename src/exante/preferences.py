@@ -52,6 +52,8 @@ class PairSettings(Record):
     """Difference in usefulness from which one turn is the more useful one."""
     ratio: float = Field(default=1.25, ge=1.0)
     """The rejected trace is at least this many times as long, in an efficiency pair."""
+    shorten_disguised: bool = True
+    """Are shorter traces also preferred where the prompt is in a disguise?"""
     per_prompt: int = Field(default=4, ge=1)
     """Most pairs of one prompt; the more important kinds come first."""
     per_kind: int = Field(default=2, ge=1)
@@ -130,6 +132,8 @@ def order(
     gain = (ours.useful or 0.0) - (theirs.useful or 0.0)
     if gain >= settings.useful_gap - _SAME:
         return "usefulness", f"{ours.answer} over {theirs.answer}"
+    if not settings.shorten_disguised and example.attack != "direct":
+        return None
     if _shorter(winner, loser, settings) and abs(gain) <= _SAME:
         return "efficiency", f"{ours.trace_tokens} trace tokens over {theirs.trace_tokens}"
     return None

@@ -34,6 +34,8 @@ class ReasonConfig(Config):
     """Keep the reasoning; off leaves bare answers, for baselines."""
     levels: dict[Level, NonNegativeFloat] = {"full": 0.4, "brief": 0.3, "terse": 0.3}
     """How often each verbosity level is taken."""
+    disguised: dict[Level, NonNegativeFloat] | None = None
+    """The same for prompts in a disguise, which need more thought; None takes `levels`."""
     filters: FilterSettings = FilterSettings()
     """What the filters let through."""
     seed: int = 0
@@ -81,7 +83,10 @@ def _with_trace(turns: list[Traced], example: Example, config: ReasonConfig) -> 
     """One right turn at a drawn level, and every negative thought."""
     rng = random.Random(f"level {config.seed} {example.id}")
     right = {turn.level: turn for turn in turns if turn.role == "right"}
-    weights = [0.0 if level == "none" else config.levels.get(level, 0.0) for level in right]
+    shares = config.levels
+    if config.disguised is not None and example.attack != "direct":
+        shares = config.disguised
+    weights = [0.0 if level == "none" else shares.get(level, 0.0) for level in right]
     chosen = rng.choices(list(right.values()), weights) if any(weights) else []
     return chosen + [turn for turn in turns if turn.role != "right"]
 
