@@ -22,7 +22,7 @@ TINY = {
     "suite.limits": {"harmful": 3, "benign": 4, "borderline": 4, "capability": 2},
     "refusal_sft.train.epochs": 1,
     "taught.train.epochs": 2,
-    "tuned.train.checkpoint_steps": 1,
+    "taught.train.checkpoint_steps": 2,
     "shortened.repeat": 1,
     "sampled.sampling": {"n": 2, "temperature": 1.0, "max_new_tokens": 48},
     "shortened.sampled.sampling": {"n": 2, "temperature": 1.0, "max_new_tokens": 48},
@@ -117,9 +117,9 @@ def test_the_same_command_again_makes_nothing_again(finished: Path) -> None:
 @pytest.mark.parametrize(
     "sight",
     [
-        "refusal_sft.*.partial/log.jsonl",
+        "taught.*.partial/checkpoints/checkpoint-2",
         "sampled.*.partial/sampled.partial.jsonl",
-        "tuned.*.partial/checkpoints/checkpoint-1",
+        "evaluation.refusal_sft.sampled.*.partial/sampled.partial.jsonl",
     ],
 )
 def test_a_killed_run_continues_to_the_same_result(

@@ -243,10 +243,6 @@ def main() -> None:
     except ExanteError as error:
         typer.secho(f"error: {error}", fg="red", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        message = "stopped; finished steps are kept, the same command continues"
-        typer.secho(f"\n{message}", fg="yellow", err=True)
-        sys.exit(1)
 
 
 def _changes(pairs: list[str] | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from exante import recipes
 from exante.attacks import ATTACKS, GROUPS
-from exante.errors import InputError, unknown_name
+from exante.errors import InputError, RunError, unknown_name
 from exante.judges import JUDGES
 from exante.models.memory import keep_freed_memory
 from exante.pages.results import Results
@@ -224,8 +224,15 @@ def build_miniature(output: Path | None, steps: int | None) -> str:
 
 def _perform(recipe: recipes.Recipe, out: Path, until: str | None) -> Results | None:
     keep_freed_memory()
-    with ProgressListener() as listener:
-        recipes.perform_recipe(recipe, out, listener, until)
+    try:
+        with ProgressListener() as listener:
+            recipes.perform_recipe(recipe, out, listener, until)
+    except KeyboardInterrupt:
+        raise RunError(
+            "stopped before the end",
+            where=str(out),
+            fix="the same command continues; finished steps are kept",
+        ) from None
     report = out / "report"
     if not (report / RESULTS).is_file() or until is not None:
         return None

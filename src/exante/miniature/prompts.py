@@ -109,12 +109,12 @@ def _probe(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
 def _general(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
     """What general instructions are to a real model: broad practice, little of it about facts."""
     draw = rng.random()
-    if draw < 0.2:
+    if draw < 0.15:
         return tasks.letters(rng, by_name())
     if draw < 0.45:
         return tasks.arithmetic(rng, pool)
-    if draw < 0.8:
-        return rng.choice((tasks.spelling, tasks.decoding))(rng, pool)
+    if draw < 0.65:
+        return tasks.spelling(rng, pool)
     return _probe(rng, pool)
 
 

@@ -6,7 +6,8 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-_NEVER = 2**31 - 1
+_SETTINGS = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 512 << 20}
+"""Bytes. Larger blocks are returned at once: kept in the heap, they would tear it to pieces."""
 
 
 def keep_freed_memory() -> bool:
@@ -22,4 +23,4 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    return all(mallopt(option, _NEVER) == 1 for option in (_MMAP_THRESHOLD, _TRIM_THRESHOLD))
+    return all(mallopt(option, size) == 1 for option, size in _SETTINGS.items())
