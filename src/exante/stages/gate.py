@@ -26,7 +26,7 @@ _OF_TRACES = ("valid_traces", "citations")
 class GateConfig(Config):
     """How much worse a round may at most be, and how the length margin follows."""
 
-    margin: float = Field(default=0.04, gt=0, lt=1)
+    margin: float = Field(default=0.05, gt=0, lt=1)
     """Largest rise of any rate of bad turns that must be ruled out."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     """Confidence of that, one-sided."""
