@@ -188,6 +188,19 @@ def test_a_planted_regression_is_not_let_through() -> None:
     assert "not below" in found.why
 
 
+@pytest.mark.parametrize(("broken", "mended", "ok"), [(5, 0, False), (4, 0, True), (5, 1, True)])
+def test_a_rise_within_the_margin_fails_once_it_is_certain(
+    broken: int, mended: int, ok: bool
+) -> None:
+    """Sign test: five of five is 1/32, below 5 %; four of four 1/16, five of six 7/64 are not."""
+    before = [True] * mended + [False] * (256 - mended)
+    after = [False] * (256 - broken) + [True] * broken
+    found = estimates.not_worse(before, after, margin=0.1)
+    assert found.bound < 0.1
+    assert found.ok is ok
+    assert found.why.endswith("but a rise is certain") is not ok
+
+
 def test_without_items_nothing_is_shown() -> None:
     assert not estimates.not_worse([], [], margin=1.0).ok
     assert not estimates.not_lower([0.5], [0.5], margin=1.0).ok
