@@ -1,10 +1,15 @@
-"""The setting either takes or says that it did not; it never fails."""
+"""A setting either takes or says that it did not; it never fails."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
+
+import pytest
+
+from exante.models.memory import keep_few_kernels
 
 
 def test_it_takes_on_glibc_and_is_harmless_elsewhere() -> None:
@@ -12,3 +17,14 @@ def test_it_takes_on_glibc_and_is_harmless_elsewhere() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     expected = "True True" if platform.libc_ver()[0] == "glibc" else "False False"
     assert done.stdout.strip() == expected
+
+
+def test_few_kernels_are_kept_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    keep_few_kernels()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+    keep_few_kernels()
+    assert int(os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"]) < 1024

@@ -13,7 +13,7 @@ from exante import recipes
 from exante.attacks import ATTACKS, GROUPS
 from exante.errors import InputError, RunError, unknown_name
 from exante.judges import JUDGES
-from exante.models.memory import keep_freed_memory
+from exante.models.memory import tune_memory
 from exante.pages.results import Results
 from exante.pages.results import read_results as results_of
 from exante.recipes.plan import build
@@ -209,7 +209,7 @@ def build_miniature(output: Path | None, steps: int | None) -> str:
     from exante.miniature.build import build as build_base
     from exante.models.load import resolve
 
-    keep_freed_memory()
+    tune_memory()
     target = output or resolve(_MINIATURE)
     settings = BuildSettings(steps=steps) if steps else BuildSettings()
     with ProgressListener() as listener:
@@ -223,7 +223,7 @@ def build_miniature(output: Path | None, steps: int | None) -> str:
 
 
 def _perform(recipe: recipes.Recipe, out: Path, until: str | None) -> Results | None:
-    keep_freed_memory()
+    tune_memory()
     try:
         with ProgressListener() as listener:
             recipes.perform_recipe(recipe, out, listener, until)

@@ -1,13 +1,31 @@
-"""How the process handles freed memory; nothing else."""
+"""What the process keeps in memory for later use; nothing else."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _SETTINGS = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 512 << 20}
 """Bytes. Larger blocks are returned at once: kept in the heap, they would tear it to pieces."""
+_KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+_KEPT_KERNELS = 64
+
+
+def tune_memory() -> bool:
+    """Both of the following, before a process trains or samples; whether freed memory is kept."""
+    keep_few_kernels()
+    return keep_freed_memory()
+
+
+def keep_few_kernels() -> None:
+    """Let oneDNN keep the kernels of the last shapes only, unless the environment says otherwise.
+
+    It compiles one per shape and keeps 1024. Batches of text come in hundreds of shapes, and the
+    kernels of an hour of training filled gigabytes.
+    """
+    os.environ.setdefault(_KERNELS, str(_KEPT_KERNELS))
 
 
 def keep_freed_memory() -> bool:
