@@ -37,6 +37,15 @@ Defect = Literal[
 SECTIONS = ("assess", "verify", "calibrate")
 
 _DECISIONS: tuple[str, ...] = get_args(Decision)
+MARKUP: tuple[str, ...] = (
+    "<think>",
+    "</think>",
+    *(f"<{mark}{name}>" for name in SECTIONS for mark in ("", "/")),
+    *_DECISIONS,
+    *get_args(Verdict),
+)
+"""The words that belong to the format itself."""
+
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERDICT = "|".join(get_args(Verdict))
 _CATEGORY_AT_END = re.compile(rf"\[({_NAME})\]\s*\Z")

@@ -42,6 +42,7 @@ from exante.training.data import (
     collate_rows,
     pair_length,
 )
+from exante.training.embeddings import keep_embeddings, markup_ids
 from exante.training.settings import TrainSettings
 from exante.training.trainer import (
     CHECKPOINTS,
@@ -217,6 +218,8 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
     if resume is None:
         log.unlink(missing_ok=True)
     job.model.train()
+    if settings.embeddings == "markup":
+        keep_embeddings(job.model, markup_ids(job.chat.tokenizer))
     trainer = ObjectiveTrainer(
         loss=job.loss,
         sampler=LengthWindows(job.lengths, settings.batch_size, settings.seed),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class TrainSettings(BaseModel):
@@ -28,6 +28,8 @@ class TrainSettings(BaseModel):
     """Memory of the squared gradients; 0.999 would keep the steep first steps for the whole run."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
+    embeddings: Literal["all", "markup"] = "all"
+    """Token embeddings that may change; `markup` keeps all but those of the trace's own words."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products; `auto` takes bfloat16 where the device computes in it natively."""
     max_length: int | None = None
@@ -38,3 +40,12 @@ class TrainSettings(BaseModel):
     """Steps between checkpoints, from which a killed run continues."""
     seed: int = 0
     """Order of the batches."""
+
+    @model_validator(mode="after")
+    def _kept_embeddings_do_not_decay(self) -> TrainSettings:
+        if self.embeddings == "markup" and self.weight_decay:
+            raise ValueError(
+                "weight_decay would shrink the embeddings that `embeddings: markup` keeps; "
+                "set one of them back"
+            )
+        return self
