@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from pydantic import Field
+
+from exante import traces
+from exante.models.chat import Chat
 from exante.models.load import load_chat
+from exante.records import Message
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
 from exante.stages.prompts import prompts_by_id
 from exante.stages.reason import traced_of
@@ -17,6 +24,8 @@ class SftConfig(Config):
 
     train: TrainSettings = TrainSettings()
     """Length and speed of the training."""
+    opened: float = Field(default=0.75, ge=0.0, le=1.0)
+    """Share of the traced turns whose opening is given, as by the runtime, and not learned."""
 
 
 def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
@@ -26,11 +35,14 @@ def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     turns = [turn for turn in traced_of(inputs.one("traces")) if turn.role == "right"]
     needed = [turn.example_id for turn in turns]
     examples = prompts_by_id(inputs.one("prompts"), "train", needed=needed)
+    rng = random.Random(f"opened {config.train.seed}")
     rows = [
-        TokenRow(
+        as_sampled(
             turn.example_id,
-            chat.prompt_ids(examples[turn.example_id].messages),
-            chat.turn(turn.text),
+            examples[turn.example_id].messages,
+            turn.text,
+            chat,
+            opened=rng.random() < config.opened,
         )
         for turn in turns
     ]
@@ -42,6 +54,17 @@ def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         on_step=lambda step, steps, loss: tell(step, steps, f"steps, loss {loss:.3f}"),
     )
     return asdict(summary)
+
+
+def as_sampled(
+    example_id: str, messages: Sequence[Message], text: str, chat: Chat, *, opened: bool
+) -> TokenRow:
+    """The turn as it would be sampled: after an opening by the runtime, or from its beginning."""
+    prompt, opening = chat.prompt_ids(messages), traces.opening(chat.tag)
+    if opened and text.startswith(opening):
+        given = (*prompt, *chat.encode(opening))
+        return TokenRow(example_id, given, chat.turn(text.removeprefix(opening)))
+    return TokenRow(example_id, prompt, chat.turn(text))
 
 
 STAGE = Stage("sft", 1, SftConfig, run, reads=("policy", "prompts", "traces"))
