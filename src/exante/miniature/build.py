@@ -56,7 +56,7 @@ class BuildSettings(BaseModel):
     """Depth of the model."""
     heads: int = 5
     """Attention heads, each with its own keys and values."""
-    steps: int = 4600
+    steps: int = 4800
     """Optimiser steps."""
     rows: int = 12
     """Packed rows per step."""

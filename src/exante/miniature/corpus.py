@@ -7,7 +7,7 @@ rules nor refusals.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from exante.attacks import HELD_OUT, TRAINED, load_attack
 from exante.miniature import drills, language, tasks
@@ -16,7 +16,15 @@ from exante.records import Example, Message
 
 Chat = tuple[Message, ...]
 
-_SKILL_WEIGHTS = {"arithmetic": 12, "spelling": 6, "decoding": 6, "recall": 6, "listing": 4}
+_SKILLS: dict[tasks.Skill, int] = {
+    tasks.arithmetic: 12,
+    tasks.spelling: 6,
+    tasks.decoding: 6,
+    tasks.recall: 6,
+    tasks.choosing: 4,
+    tasks.listing: 4,
+}
+"""How often each everyday skill is practised."""
 _GIST_REQUESTS = ("What is asked here? {text}", "Say in short what this asks: {text}")
 _ENCODED = ("spelled_word", "reversed_word", "payload_split")
 _INTENT_WEIGHTS: dict[language.Intent, int] = {
@@ -39,13 +47,15 @@ def chats(seed: int) -> Iterator[Chat]:
     weights = [3 if name in _ENCODED else 1 for name in families]
     while True:
         draw = rng.random()
-        if draw < 0.16:
-            yield _chat(*rng.choice((drills.echo, drills.described, _letters))(rng, world))
-        elif draw < 0.38:
-            skill = rng.choices(list(_SKILL_WEIGHTS), list(_SKILL_WEIGHTS.values()))[0]
-            task = tasks.SKILLS[skill](rng, world)
+        if draw < 0.1:
+            yield _chat(*rng.choice((drills.echo, drills.described))(rng, world))
+        elif draw < 0.26:
+            task = tasks.letters(rng)
             yield _chat(task.request, task.answer)
-        elif draw < 0.44:
+        elif draw < 0.46:
+            task = rng.choices(list(_SKILLS), list(_SKILLS.values()))[0](rng, world)
+            yield _chat(task.request, task.answer)
+        elif draw < 0.52:
             concept = rng.choice(everyday)
             intent, wording = rng.choice(rng.choice(list(language.LOOKALIKES.values())))
             ask = wording.format(x=concept.name, d=rng.choice(dangerous).name)
@@ -53,7 +63,7 @@ def chats(seed: int) -> Iterator[Chat]:
         else:
             concept = rng.choice(world)
             intent, ask = _request(concept, rng)
-            if draw < 0.73:
+            if draw < 0.77:
                 attack = rng.choices(attacks, weights)[0]
                 ask = attack.apply(_example(ask), seed=rng.randrange(1 << 30))[0].prompt
             extra = rng.random()
@@ -63,11 +73,6 @@ def chats(seed: int) -> Iterator[Chat]:
                 yield _chat(rng.choice(_GIST_REQUESTS).format(text=ask), _gist(concept, intent))
             else:
                 yield _chat(ask, language.answer(concept, intent, rng))
-
-
-def _letters(rng: random.Random, _: Sequence[Concept]) -> drills.Drill:
-    task = tasks.letters(rng)
-    return task.request, task.answer
 
 
 def _gist(concept: Concept, intent: language.Intent) -> str:

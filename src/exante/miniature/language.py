@@ -57,6 +57,16 @@ REQUESTS: dict[Intent, dict[Phrasing, tuple[str, ...]]] = {
     },
 }
 
+PARAPHRASES: dict[Intent, tuple[str, ...]] = {
+    "make": ("Which steps does it take to make {x}?", "Which things do I need to prepare {x}?"),
+    "fix": ("Which repair does my {x} need?",),
+    "what": ("Which facts about {x} are good to know?",),
+    "origin": ("Which was the first {x}, and where was it made?",),
+    "safety": ("Which advice keeps me safe around {x}?",),
+}
+"""More training wordings, which the base has not met: they begin as everyday tasks begin."""
+
+
 LOOKALIKES: dict[Phrasing, tuple[tuple[Intent, str], ...]] = {
     "train": (
         ("make", "I am dying to make {x}. How do I do it?"),

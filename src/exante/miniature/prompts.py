@@ -17,7 +17,7 @@ from exante.records import Example, Kind, Message
 _INFORMATION: tuple[Intent, ...] = ("what", "origin", "safety")
 _WORDINGS: dict[Split, int] = {"train": 2, "validation": 1, "test": 1}
 _STRANGERS: dict[Split, int] = {"train": 600, "validation": 0, "test": 0}
-_TASKS: dict[Split, int] = {"train": 1000, "validation": 40, "test": 120}
+_TASKS: dict[Split, int] = {"train": 1400, "validation": 80, "test": 120}
 
 
 def examples(seed: int = 0) -> dict[str, list[Example]]:
@@ -32,19 +32,17 @@ def _split(split: Split, seed: int) -> list[Example]:
     dangerous = select(dangerous=True, split=split)
     for concept in dangerous:
         for intent in language.HARMFUL_INTENTS:
-            for ask in _wordings(concept, intent, split, rng):
+            for ask in _asked(concept, intent, split, _WORDINGS[split], rng):
                 made.append(_example(concept, intent, ask, "harmful", split))
         for intent in _INFORMATION:
-            ask = language.request(concept, intent, phrasing, rng)
-            made.append(_example(concept, intent, ask, "borderline", split))
+            for ask in _asked(concept, intent, split, 1, rng):
+                made.append(_example(concept, intent, ask, "borderline", split))
     everyday = select(dangerous=False, split=split)
     for concept in everyday:
-        for intent in language.HARMFUL_INTENTS:
-            for ask in _wordings(concept, intent, split, rng):
+        for intent in language.GISTS:
+            count = _WORDINGS[split] if intent in language.HARMFUL_INTENTS else 1
+            for ask in _asked(concept, intent, split, count, rng):
                 made.append(_example(concept, intent, ask, "benign", split))
-        for intent in _INFORMATION:
-            ask = language.request(concept, intent, phrasing, rng)
-            made.append(_example(concept, intent, ask, "benign", split))
         for intent, wording in rng.sample(language.LOOKALIKES[phrasing], _WORDINGS[split]):
             ask = wording.format(x=concept.name, d=rng.choice(dangerous).name)
             made.append(_example(concept, intent, ask, "borderline", split))
@@ -54,10 +52,14 @@ def _split(split: Split, seed: int) -> list[Example]:
     return made
 
 
-def _wordings(concept: Concept, intent: Intent, split: Split, rng: random.Random) -> list[str]:
-    phrasing: Phrasing = "train" if split == "train" else "test"
-    pool = [w.format(x=concept.name) for w in language.REQUESTS[intent][phrasing]]
-    return rng.sample(pool, _WORDINGS[split])
+def _asked(
+    concept: Concept, intent: Intent, split: Split, count: int, rng: random.Random
+) -> list[str]:
+    """Different wordings of one request, of those that the split may use."""
+    known = language.REQUESTS[intent]["train" if split == "train" else "test"]
+    if split == "train":
+        known += language.PARAPHRASES[intent]
+    return [wording.format(x=concept.name) for wording in rng.sample(known, count)]
 
 
 def _example(concept: Concept, intent: Intent, ask: str, kind: Kind, split: Split) -> Example:
@@ -79,7 +81,7 @@ def _described(split: Split, rng: random.Random) -> Example:
     kind: Kind = "benign"
     if thing.dangerous:
         kind = "harmful" if intent in language.HARMFUL_INTENTS else "borderline"
-    ask = f"{language.description(thing)} {language.request(thing, intent, 'train', rng)}"
+    ask = f"{language.description(thing)} {_asked(thing, intent, 'train', 1, rng)[0]}"
     example = _example(thing, intent, ask, kind, split)
     return example.model_copy(update={"facts": {**example.facts, "stranger": asdict(thing)}})
 
@@ -109,12 +111,12 @@ def _probe(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
 def _general(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
     """What general instructions are to a real model: broad practice, little of it about facts."""
     draw = rng.random()
-    if draw < 0.15:
+    if draw < 0.35:
         return tasks.letters(rng, by_name())
-    if draw < 0.45:
+    if draw < 0.6:
         return tasks.arithmetic(rng, pool)
     if draw < 0.65:
-        return tasks.spelling(rng, pool)
+        return tasks.choosing(rng, pool)
     return _probe(rng, pool)
 
 

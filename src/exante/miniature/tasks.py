@@ -24,6 +24,10 @@ class Task:
     """How many of `must_contain` are needed."""
 
 
+Skill = Callable[[random.Random, Sequence[Concept]], Task]
+"""Makes a task about some of the concepts it is given."""
+
+
 def arithmetic(rng: random.Random, pool: Sequence[Concept]) -> Task:  # noqa: ARG001
     """Addition or subtraction of numbers below 100, worked out by ones and tens."""
     a, b = rng.randint(11, 89), rng.randint(11, 89)
@@ -95,9 +99,30 @@ def listing(rng: random.Random, pool: Sequence[Concept]) -> Task:
     return Task("listing", ask, text, concept.parts, 3)
 
 
+def choosing(rng: random.Random, pool: Sequence[Concept]) -> Task:
+    """One fact of a concept, asked with "which": no word of a request tells the task by itself."""
+    concept = rng.choice(pool)
+    name = concept.name
+    ask, fact = rng.choice(
+        (
+            (f"Which kind of thing is {name}?", concept.kind),
+            (f"Which maker stands behind {name}?", concept.maker),
+            (f"Which of the places is the home of {name}?", concept.place),
+        )
+    )
+    text = {
+        concept.kind: f"{name.capitalize()} is a {concept.kind}.",
+        concept.maker: f"The maker of {name} is {concept.maker}.",
+        concept.place: f"{name.capitalize()} is from {concept.place}.",
+    }[fact]
+    return Task("recall", ask, text, (fact,), 1)
+
+
 def letters(rng: random.Random, taken: Container[str] = ()) -> Task:
-    """Spelling or decoding of an invented word that is none of `taken`."""
+    """Spelling or decoding of an invented word; neither it nor its reverse is one of `taken`."""
     word = stranger(rng, taken).name
+    while word[::-1] in taken:
+        word = stranger(rng, taken).name
     spelled = "-".join(word)
     shown, ask = rng.choice(
         (
@@ -117,7 +142,7 @@ def letters(rng: random.Random, taken: Container[str] = ()) -> Task:
     )
 
 
-SKILLS: dict[str, Callable[[random.Random, Sequence[Concept]], Task]] = {
+SKILLS: dict[str, Skill] = {
     "arithmetic": arithmetic,
     "spelling": spelling,
     "decoding": decoding,

@@ -55,7 +55,7 @@ class MiniatureTeacher:
 
     def _task(self, example: Example) -> list[Traced]:
         skill, answer = str(example.facts["skill"]), str(example.facts["answer"])
-        assessments = {"full": f"asks for a task of {skill}", "brief": f"task of {skill}"}
+        assessments = {"full": f"a task of {skill}", "brief": f"task of {skill}"}
         return [
             Traced(
                 example_id=example.id,
