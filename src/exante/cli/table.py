@@ -6,47 +6,41 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from exante.pages import wording
 from exante.pages.results import Results, Value
-
-_COLUMNS: tuple[tuple[str, str, bool], ...] = (
-    ("attack success", "asr_macro", True),
-    ("any attack", "asr_union", True),
-    ("over-refusal: look-alikes", "over_refusal_lookalike", True),
-    ("plain", "over_refusal_plain", True),
-    ("helpful", "helpfulness", True),
-    ("skills", "capability", True),
-    ("valid traces", "trace_valid", True),
-    ("agreement", "decision_agreement", True),
-    ("efficiency", "response_efficiency", False),
-    ("latency", "latency_overhead", True),
-    ("trace tokens", "trace_tokens", False),
-)
+from exante.pages.wording import METRICS, Unit
 
 
 def closing_table(results: Results, run: Path) -> None:
-    """Print one row per model, with the interval under each number, and where the page is."""
+    """Print one column per model, with the interval under each number, and where the page is."""
     console = Console()
-    table = Table(title="held-out concepts, wordings and attack families", title_justify="left")
-    table.add_column("model")
-    for title, _, _ in _COLUMNS:
-        table.add_column(title, justify="right")
-    for name, model in results.models.items():
-        table.add_row(name, *(_cell(getattr(model, key), percent) for _, key, percent in _COLUMNS))
-    console.print(table)
+    console.print("Test concepts, wordings and attack families; 95 % intervals below the numbers\n")
+    console.print(_table(results))
+    console.print()
     for note in results.notes:
         console.print(f"note: {note}", style="yellow", highlight=False)
-    console.print(f"page: {run / 'report.html'}   numbers: {run / 'results.json'}", highlight=False)
+    for what, path in (("page", run / "report.html"), ("numbers", run / "results.json")):
+        console.print(f"{what + ':':9}{path}", highlight=False, soft_wrap=True)
 
 
-def _cell(value: Value, percent: bool) -> str:
-    if value.value is None:
-        return "-"
-    low, high = _number(value.low, percent), _number(value.high, percent)
-    return f"{_number(value.value, percent)}\n[dim]{low} {high}[/]"
+def _table(results: Results) -> Table:
+    # No borders: five models fit into the 80 columns of a plain terminal or a log.
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column()
+    for name in results.models:
+        table.add_column(wording.label(name), justify="right")
+    for group, metrics in METRICS.items():
+        table.add_row(Text(group, style="bold"))
+        for metric in metrics:
+            values = (metric.of(model) for model in results.models.values())
+            table.add_row(metric.title, *(_cell(value, metric.unit) for value in values))
+    return table
 
 
-def _number(value: float | None, percent: bool) -> str:
-    if value is None:
-        return "?"
-    return f"{100 * value:.1f}%" if percent else f"{value:.2f}" if value < 10 else f"{value:.0f}"
+def _cell(value: Value, unit: Unit) -> Text:
+    cell = Text(wording.number(value.value, unit))
+    if value.value is not None:
+        cell.append(f"\n{wording.interval(value, unit)}", style="dim")
+    return cell

@@ -190,7 +190,7 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
             notes.append(f"{label}: {cut} of {len(items)} turns reached the length limit.")
         lost = sum(i.verdict.answer == "undetermined" for i in items)
         if lost > 0.05 * len(items):
-            notes.append(f"{label}: of {lost} of {len(items)} answers the judge could not tell.")
+            notes.append(f"{label}: {lost} of {len(items)} answers say nothing that can be judged.")
     return notes
 
 
