@@ -110,7 +110,7 @@ def curve(
     top = _top(series, mark)
     parts = [_grid(top, unit)]
     if mark is not None:
-        parts.append(_mark(mark, top, unit))
+        parts.append(_mark(mark, len(places), top, unit))
     for number, one in enumerate(series):
         parts.append(_line(places, one, number, top))
     for number, one in enumerate(series):
@@ -193,13 +193,15 @@ def _grid(top: float, unit: Unit) -> Markup:
     return Markup("").join(parts)
 
 
-def _mark(mark: Mark, top: float, unit: Unit) -> Markup:
+def _mark(mark: Mark, count: int, top: float, unit: Unit) -> Markup:
     y = _y(mark.value, top)
     line = element("line", class_="mark", x1=0, x2="100%", y1=y, y2=y)
     said = f"{mark.name} {rounded(mark.value, unit)}"
     # Below the line where there is room: the upper side belongs to the points' own labels.
-    place = y + 13 if y < _TOP + _PLOT - 22 else y - 5
-    text = element("text", said, class_="marked", x="100%", y=place, text_anchor="end")
+    place = y + 13 if y < _TOP + _PLOT - 22 else y - 16
+    # Between the last two points, whose labels stand right above them.
+    middle = _percent((count - 1) / count) if count > 1 else "50%"
+    text = element("text", said, class_="marked", x=middle, y=place, text_anchor="middle")
     return line + text
 
 
@@ -236,7 +238,8 @@ def _points(
             continue
         x, y = _x(index, len(places)), _y(value.value, top)
         high, low = (_y(v if v is not None else value.value, top) for v in (value.high, value.low))
-        above = all(value.value >= (o.values[index].value or 0.0) for o in others)
+        highest = all(value.value >= (o.values[index].value or 0.0) for o in others)
+        above = highest or max(low, y) + 17 + _LINE > _TOP + _PLOT
         parts.append(element("line", class_=f"spread s{number}", x1=x, x2=x, y1=high, y2=low))
         name = f"point s{number}" + (" hollow" if place.hollow else "")
         parts.append(element("circle", class_=name, cx=x, cy=y, r=4))
