@@ -47,3 +47,8 @@ def unknown_name(
     return InputError(
         f"unknown {kind} {name!r}", where=where, fix=f"{guess}known: {', '.join(names)}"
     )
+
+
+def said(message: str) -> str:
+    """A message of pydantic without the name of the exception that a validator raised."""
+    return message.removeprefix("Value error, ")

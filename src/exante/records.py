@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from exante.errors import InputError
+from exante.errors import InputError, said
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
 """What a prompt is: to be declined, plainly fine, fine but alarming at first sight, a probe."""
@@ -211,7 +211,7 @@ def parse_line(line: str, model: type[R], *, where: str) -> R:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{field}: {first['msg']}" if field else first["msg"],
+            f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
             where=where,
             fix=f"each line is one JSON object with the fields of {model.__name__}",
         ) from None

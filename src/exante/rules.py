@@ -18,7 +18,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-from exante.errors import InputError, unknown_name
+from exante.errors import InputError, said, unknown_name
 
 BUILT_IN = ("general", "miniature")
 
@@ -218,7 +218,7 @@ def _unfit(error: ValidationError, root: yaml.Node, where: str) -> InputError:
     place: Place = tuple(first.get("ctx", {}).get("place", first["loc"]))
     field = ".".join(map(str, place))
     return InputError(
-        f"{field}: {first['msg']}" if field else first["msg"],
+        f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
         where=f"{where}:{_line(root, place)}",
         fix=_FIX,
     )

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 from tests.tiny import tiny_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from exante import recipes
+from exante.errors import InputError
 from exante.models.chat import Chat
 from exante.models.load import load_chat, load_model, resolve
 from exante.records import Message
@@ -71,3 +73,9 @@ def test_the_miniature_has_every_word_of_the_format_but_one() -> None:
 def test_kept_embeddings_must_not_decay() -> None:
     with pytest.raises(ValidationError, match="weight_decay would shrink"):
         TrainSettings(embeddings="markup", weight_decay=0.1)
+
+
+def test_the_message_for_it_is_plain() -> None:
+    changes = {"taught.train.weight_decay": 0.1}
+    with pytest.raises(InputError, match=r"taught\.train: weight_decay would shrink"):
+        recipes.load("erpo", changes=changes)

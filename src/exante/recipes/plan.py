@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import NonNegativeInt, ValidationError
 
 from exante import plugins
-from exante.errors import InputError, unknown_name
+from exante.errors import InputError, said, unknown_name
 from exante.stages import STAGES
 from exante.stages.base import Config, Stage
 
@@ -164,7 +164,7 @@ def parsed(step: Step, names: Mapping[str, Any], where: str) -> Config:
         if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
             raise unknown_name("setting", field, known, where=f"{where}: {step.name}") from None
         raise InputError(
-            first["msg"],
+            said(first["msg"]),
             where=f"{where}: {step.name}.{field}",
             fix=f"settings of {step.stage.name}: {', '.join(known)}",
         ) from None
@@ -237,7 +237,7 @@ def _shaped(shape: type[S], body: Any, place: str) -> S:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            first["msg"],
+            said(first["msg"]),
             where=f"{place}.{field}",
             fix="exante cp erpo FILE shows how it is written",
         ) from None
