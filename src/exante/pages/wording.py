@@ -186,7 +186,7 @@ def finding(results: Results) -> list[str]:
     (first, before), (last, after) = _ends(results)
     sentences = [_scope(results, after), *_baseline(results, last)]
     if first != last:
-        sentences += _usefulness(before, after)
+        sentences += _usefulness(label(last), before, after)
     sentences += _cost(after)
     return [sentence for sentence in sentences if sentence]
 
@@ -239,14 +239,14 @@ def _baseline(results: Results, last: str) -> list[str]:
     return []
 
 
-def _usefulness(before: ModelResult, after: ModelResult) -> list[str]:
+def _usefulness(name: str, before: ModelResult, after: ModelResult) -> list[str]:
     sentences = []
     if after.over_refusal_lookalike.value is not None:
         rate = rounded(after.over_refusal_lookalike.value, "share")
-        sentences.append(f"It refuses {rate} of harmless requests that look alarming.")
+        sentences.append(f"{name} refuses {rate} of harmless requests that look alarming.")
     if before.helpfulness.value and after.helpfulness.value is not None:
         was, now = (rounded(m.helpfulness.value, "share") for m in (before, after))
-        sentences.append(f"It answers {now} of harmless requests fully right; the base, {was}.")
+        sentences.append(f"{name} answers {now} of harmless requests fully right; the base, {was}.")
     return sentences
 
 
