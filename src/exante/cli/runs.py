@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from exante.stages.report import PAGE, RESULTS, ROWS
 from exante.teachers import TEACHERS
 
 _MINIATURE = "miniature"
+_EVALUATION_STEPS = ("prompts", "suite", "evaluation", "report")
 _FINAL = ("report", "shortened-*-gate", "preferred", "taught", "refusal_sft")
 
 
@@ -114,7 +116,9 @@ def evaluation_recipe(
     models: list[str], settings: Mapping[str, Any], attacks: list[str]
 ) -> dict[str, Any]:
     """A recipe that attacks and reports on models; the first is what others are compared with."""
-    named = {_label(name, place): str(_model_path(name)) for place, name in enumerate(models)}
+    named: dict[str, str] = {}
+    for name in models:
+        named[_label(name, {*named, *_EVALUATION_STEPS})] = str(_model_path(name))
     first = next(iter(named))
     steps: dict[str, Any] = {
         label: {"stage": "source", "model": path} for label, path in named.items()
@@ -246,9 +250,11 @@ def _model_path(name: str) -> Path | str:
     return final_model(path).resolve() if path.is_dir() else name
 
 
-def _label(name: str, place: int) -> str:
+def _label(name: str, taken: Collection[str]) -> str:
+    """The folder's name as a step of a recipe; numbered where it is taken."""
     stem = "".join(c if c.isalnum() or c in "_-" else "_" for c in Path(name).name) or "model"
-    return stem if place == 0 else f"{stem}_{place + 1}"
+    numbered = (f"{stem}_{number}" for number in count(2))
+    return next(label for label in chain([stem], numbered) if label not in taken)
 
 
 def _trace_of(path: str) -> str:
