@@ -37,15 +37,6 @@ Defect = Literal[
 SECTIONS = ("assess", "verify", "calibrate")
 
 _DECISIONS: tuple[str, ...] = get_args(Decision)
-MARKUP: tuple[str, ...] = (
-    "<think>",
-    "</think>",
-    *(f"<{mark}{name}>" for name in SECTIONS for mark in ("", "/")),
-    *_DECISIONS,
-    *get_args(Verdict),
-)
-"""The words that belong to the format itself."""
-
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _VERDICT = "|".join(get_args(Verdict))
 _CATEGORY_AT_END = re.compile(rf"\[({_NAME})\]\s*\Z")
@@ -121,6 +112,12 @@ class Parsed:
 def opening(tag: str = "think") -> str:
     """The text that begins every trace: what a runtime forces."""
     return f"<{tag}><assess>"
+
+
+def markup(tag: str = "think") -> tuple[str, ...]:
+    """The words that belong to the format itself: tags, decisions and verdicts."""
+    tags = (f"<{mark}{name}>" for name in (tag, *SECTIONS) for mark in ("", "/"))
+    return (*tags, *_DECISIONS, *get_args(Verdict))
 
 
 def render(trace: Trace, tag: str = "think") -> str:

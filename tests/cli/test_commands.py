@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from exante.cli.runs import evaluation_recipe
-
 
 def exante(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
@@ -118,10 +116,3 @@ def test_chat_answers_once() -> None:
     done = exante("chat", "miniature", "--prompt", "What is 12 plus 13?")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
-
-
-def test_models_of_an_evaluation_keep_their_names_and_never_collide() -> None:
-    steps = evaluation_recipe(["a/demo", "b/demo", "c/report"], {}, [])["steps"]
-    sources = {name: step["model"] for name, step in steps.items() if "model" in step}
-    assert sources == {"demo": "a/demo", "demo_2": "b/demo", "report_2": "c/report"}
-    assert steps["report"]["stage"] == "report"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.tiny import tiny_model
 
 TINY = {
@@ -165,3 +166,6 @@ def test_a_users_own_model_prompts_and_rules_go_through_every_stage(tmp_path: Pa
     assert list(results["models"]) == MODELS
     assert results["judge"] == "strings@1"
     assert any("random weights" in note for note in results["notes"])
+    assert any("no pairs could be made" in note for note in results["notes"])
+    recipe = yaml.safe_load((out / "recipe.yaml").read_text())["settings"]
+    assert (recipe["teacher"], recipe["turn_tokens"], recipe["sft_rate"]) == ("template", 512, 1e-5)

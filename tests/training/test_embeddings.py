@@ -64,8 +64,8 @@ def test_without_such_words_no_embedding_moves_and_with_all_they_do(tmp_path: Pa
 
 
 def test_the_miniature_has_every_word_of_the_format_but_one() -> None:
-    tokenizer = load_chat(resolve("miniature")).tokenizer
-    texts = {tokenizer.decode([token]).strip() for token in markup_ids(tokenizer)}
+    chat = load_chat(resolve("miniature"))
+    texts = {chat.decode([token]).strip() for token in markup_ids(chat)}
     assert {"<think>", "</verify>", "refuse", "comply", "redirect", "violated", "met"} <= texts
     assert "not-met" not in texts
 

@@ -37,6 +37,7 @@ Changes = Annotated[
     typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
 ]
 Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
+SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
 Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
 JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
 RulesName = Annotated[str, typer.Argument(help="general, miniature, or a YAML file.")]
@@ -51,10 +52,10 @@ def align(
     recipe: Annotated[
         str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")
     ] = "erpo",
-    model: Annotated[str, typer.Option(help="miniature, a folder, or a hub id.")] = "miniature",
+    model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
     data: Annotated[
-        str, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
-    ] = "miniature",
+        str | None, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
+    ] = None,
     rules: Rules = None,
     teacher: Annotated[
         str | None, typer.Option(help="Who writes traces; see `exante ls teachers`.")
@@ -62,7 +63,7 @@ def align(
     judge: JudgeName = None,
     changes: Changes = None,
     until: Annotated[str | None, typer.Option(help="Stop after this step or stage.")] = None,
-    seed: Seed = 0,
+    seed: SeedOrNone = None,
     output: Output = Path("runs/align"),
     as_json: AsJson = False,
 ) -> None:
@@ -70,13 +71,12 @@ def align(
 
     Example: exante align --model ./my-model --data prompts.jsonl --rules general -o runs/mine
     """
-    from exante.cli.runs import align_settings, run_recipe
+    from exante.cli.runs import run_recipe
 
-    settings = align_settings(
-        model=model, data=data, rules=rules, teacher=teacher, judge=judge, seed=seed
-    )
+    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
+    asked |= {"teacher": teacher, "judge": judge, "seed": seed}
     results = run_recipe(
-        config or recipe, settings=settings, changes=_changes(changes), out=output, until=until
+        config or recipe, asked=asked, changes=_changes(changes), out=output, until=until
     )
     _show(results, output, as_json)
 
@@ -84,14 +84,14 @@ def align(
 @app.command()
 def evaluate(
     models: Annotated[list[str], typer.Argument(help="Model folders, run folders, or miniature.")],
-    data: Annotated[str, typer.Option(help="miniature, or JSONL/CSV files.")] = "miniature",
+    data: Annotated[str | None, typer.Option(help="miniature, or JSONL/CSV files.")] = None,
     rules: Rules = None,
     judge: JudgeName = None,
     attacks: Annotated[
         str, typer.Option(help="Families or groups with commas between them.")
     ] = "direct,held_out,separate",
     changes: Changes = None,
-    seed: Seed = 0,
+    seed: SeedOrNone = None,
     output: Output = Path("runs/evaluate"),
     as_json: AsJson = False,
 ) -> None:
@@ -99,12 +99,10 @@ def evaluate(
 
     Example: exante evaluate miniature runs/demo -o runs/check
     """
-    from exante.cli.runs import align_settings, evaluation_recipe, run_document
+    from exante.cli.runs import evaluation_recipe, run_document
 
-    settings = align_settings(
-        model=models[0], data=data, rules=rules, teacher=None, judge=judge, seed=seed
-    )
-    document = evaluation_recipe(models, settings, attacks.split(","))
+    asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
+    document = evaluation_recipe(models, asked, attacks.split(","))
     results = run_document(document, changes=_changes(changes), out=output)
     _show(results, output, as_json)
 

@@ -24,6 +24,8 @@ from exante.teachers import TEACHERS
 
 _MINIATURE = "miniature"
 _EVALUATION_STEPS = ("prompts", "suite", "evaluation", "report")
+_FOR_OWN_DATA = {"rules": "general", "teacher": "template", "judge": "strings", "turn_tokens": 512}
+_FOR_OWN_MODEL = {"sft_rate": 1e-5, "preference_rate": 1e-6}
 _FINAL = ("report", "shortened-*-gate", "preferred", "taught", "refusal_sft")
 
 
@@ -71,38 +73,39 @@ class ProgressListener:
         self.console.print(f"  [green]done[/] {name:32} [dim]{what}[/]", highlight=False)
 
 
-def align_settings(
-    *,
-    model: str,
-    data: str,
-    rules: str | None,
-    teacher: str | None,
-    judge: str | None,
-    seed: int,
-) -> dict[str, Any]:
-    """Settings that fit together: what is None follows from whose data it is."""
-    own_data = data != _MINIATURE
-    return {
-        "model": model,
-        "data": data,
-        "rules": rules or ("general" if own_data else _MINIATURE),
-        "teacher": teacher or ("template" if own_data else _MINIATURE),
-        "judge": judge or ("strings" if own_data else _MINIATURE),
-        "seed": seed,
-    }
+def fitting(known: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were asked for, and what follows from a model or prompts of the user's.
+
+    `known` are the settings of a recipe. Nothing of the miniature judges a user's prompts, no turn
+    of theirs is cut at its length, and no model of theirs is trained at its rates; what was asked
+    for, or stands in a recipe with another value than the built-in ones have, stays.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    now = {**known, **given}
+    follows: dict[str, Any] = {}
+    if now.get("data", _MINIATURE) != _MINIATURE:
+        follows |= _FOR_OWN_DATA
+    if now.get("model", _MINIATURE) != _MINIATURE:
+        follows |= _FOR_OWN_MODEL
+    built_in = recipes.settings_of("erpo")
+    unsaid = {k: v for k, v in follows.items() if k in known and known[k] == built_in[k]}
+    return {**unsaid, **given}
 
 
 def run_recipe(
     name: str,
     *,
-    settings: Mapping[str, Any],
+    asked: Mapping[str, Any],
     changes: Mapping[str, Any],
     out: Path,
     until: str | None,
 ) -> Results | None:
-    """Perform a recipe; the results, or None if it ends before its report."""
-    recipe = recipes.load(name, settings, changes)
-    return _perform(recipe, out, until)
+    """Perform a recipe; the results, or None if it ends before its report.
+
+    `asked` are options by the names of the recipe's settings, None where one was not given.
+    """
+    settings = fitting(recipes.settings_of(name), asked)
+    return _perform(recipes.load(name, settings, changes), out, until)
 
 
 def run_document(
@@ -113,9 +116,12 @@ def run_document(
 
 
 def evaluation_recipe(
-    models: list[str], settings: Mapping[str, Any], attacks: list[str]
+    models: list[str], asked: Mapping[str, Any], attacks: list[str]
 ) -> dict[str, Any]:
     """A recipe that attacks and reports on models; the first is what others are compared with."""
+    known = recipes.settings_of("erpo")
+    settings = {name: known[name] for name in ("data", "rules", "judge", "seed", "turn_tokens")}
+    settings |= fitting(settings, asked)
     named: dict[str, str] = {}
     for name in models:
         named[_label(name, {*named, *_EVALUATION_STEPS})] = str(_model_path(name))
@@ -141,6 +147,7 @@ def evaluation_recipe(
                     "policy": "$of",
                     "prompts": "suite",
                     "trace": "$trace",
+                    "sampling": {"max_new_tokens": "$turn_tokens"},
                 },
                 "judged": {"stage": "judge", "generations": "sampled", "prompts": "suite", **judge},
             },
@@ -155,7 +162,7 @@ def evaluation_recipe(
             "against": [first],
         },
     }
-    return {"name": "evaluate", "settings": dict(settings), "steps": steps}
+    return {"name": "evaluate", "settings": settings, "steps": steps}
 
 
 def read_results(run: Path) -> Results:

@@ -24,7 +24,7 @@ _WORD = re.compile(r"[a-z]+")
 class Oracle:
     """Judges by the facts of the world; `name` goes into every judgement."""
 
-    name = "miniature-oracle@1"
+    name = "miniature-oracle@2"
 
     def judge(self, example: Example, answer: str, finish: str) -> AnswerJudgement:
         """What the answer really does.

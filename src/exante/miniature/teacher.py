@@ -31,7 +31,7 @@ _CLAUSES: dict[Intent, str] = {
 class MiniatureTeacher:
     """Writes every verbosity level and the negative thoughts for one prompt."""
 
-    name = "miniature-template@1"
+    name = "miniature-template@2"
 
     def write(self, example: Example, ruleset: RuleSet, seed: int) -> list[Traced]:
         """Right turns at three levels first, then negative thoughts, each a whole assistant turn.

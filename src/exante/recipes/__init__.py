@@ -20,6 +20,7 @@ __all__ = [
     "changed",
     "load",
     "perform_recipe",
+    "settings_of",
     "source_text",
     "steps_of",
     "table",
@@ -69,14 +70,29 @@ def load(
     Raises:
         InputError: the recipe is unknown or does not fit; names file, step and field.
     """
+    document = _document(name)
+    if not isinstance(document, dict) or not isinstance(document.get("steps"), dict):
+        return build(document, name)
+    document = changed(document, {**(settings or {}), **(changes or {})}, name)
+    return build(document, name)
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """The settings that a recipe has, with their values; none where it is no recipe.
+
+    Raises:
+        InputError: the recipe is unknown or no YAML.
+    """
+    document = _document(name)
+    settings = document.get("settings") if isinstance(document, dict) else None
+    return dict(settings) if isinstance(settings, dict) else {}
+
+
+def _document(name: str) -> Any:
     try:
-        document = yaml.safe_load(source_text(name))
+        return yaml.safe_load(source_text(name))
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name
         problem = getattr(error, "problem", None) or "no valid YAML"
         raise InputError(str(problem), where=where, fix="check indentation and quotes") from None
-    if not isinstance(document, dict) or not isinstance(document.get("steps"), dict):
-        return build(document, name)
-    document = changed(document, {**(settings or {}), **(changes or {})}, name)
-    return build(document, name)

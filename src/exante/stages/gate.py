@@ -114,4 +114,4 @@ def _mean_trace(judged: dict[str, Judgement]) -> float:
     return sum(j.trace_tokens for j in judged.values()) / max(1, len(judged))
 
 
-STAGE = Stage("gate", 1, GateConfig, run, reads=("before", "after", "prompts"), optional=("gate",))
+STAGE = Stage("gate", 2, GateConfig, run, reads=("before", "after", "prompts"), optional=("gate",))

@@ -30,7 +30,7 @@ def run(config: PreferConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     pairs = read_jsonl(inputs.one("pairs") / PAIRS, Pair)
     if not pairs:
         point_at(policy, out)
-        return {"pairs": 0, "note": "no pairs: the policy goes on unchanged"}
+        return {"items": 0}
     summary = fit_pairs(
         pairs,
         policy=policy,

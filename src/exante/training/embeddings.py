@@ -8,18 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from exante.traces import MARKUP
+from exante.models.chat import Chat
+from exante.traces import markup
 
 
-def markup_ids(tokenizer: Any) -> list[int]:
+def markup_ids(chat: Chat) -> list[int]:
     """Tokens that are a word of the trace format, alone or after a space; where there are such.
 
     A word of several pieces is spelled with pieces that the model knows: they need not change.
     """
     found = set()
-    for word in MARKUP:
+    for word in markup(chat.tag):
         for text in (word, f" {word}"):
-            ids = tokenizer.encode(text, add_special_tokens=False)
+            ids = chat.encode(text)
             if len(ids) == 1:
                 found.add(ids[0])
     return sorted(found)

@@ -219,7 +219,7 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
         log.unlink(missing_ok=True)
     job.model.train()
     if settings.embeddings == "markup":
-        keep_embeddings(job.model, markup_ids(job.chat.tokenizer))
+        keep_embeddings(job.model, markup_ids(job.chat))
     trainer = ObjectiveTrainer(
         loss=job.loss,
         sampler=LengthWindows(job.lengths, settings.batch_size, settings.seed),
