@@ -176,6 +176,8 @@ class Pair(Record):
     chosen_reference: float | None = None
     """Reference log-prob of the chosen response in nats, once scored."""
     rejected_reference: float | None = None
+    scored_by: str = ""
+    """Fingerprint of the weights that gave both."""
 
 
 R = TypeVar("R", bound=Record)

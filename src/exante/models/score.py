@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from exante.models.forward import can_share, choose_attention, response_logprobs_of
 from exante.models.load import autocast
-from exante.objectives.logprobs import response_logprobs, token_logprobs
+from exante.models.packed import Group, Ids, pack
+from exante.objectives.logprobs import response_sums
 
 
 @torch.inference_mode()
@@ -24,49 +24,43 @@ def score(
 ) -> list[float]:
     """Summed log-prob of each response given its prompt, in nats, in the given order.
 
-    Rows are (prompt ids, response ids); equal rows are computed once. Matrix products run in
-    `precision`, which must be that of the training the numbers are for; sums are float32.
+    Rows are (prompt ids, response ids); equal rows are computed once, equal prompts where the model
+    allows it. Matrix products run in `precision`, which must be that of the training the numbers
+    are for; sums are float32.
     """
-    unique = list(dict.fromkeys((tuple(p), tuple(r)) for p, r in rows))
-    order = sorted(range(len(unique)), key=lambda i: len(unique[i][0]) + len(unique[i][1]))
-    found: dict[tuple[tuple[int, ...], tuple[int, ...]], float] = {}
-    batch: list[int] = []
-    for place, index in enumerate(order):
-        batch.append(index)
-        last = place + 1 == len(order)
-        ahead = 0 if last else sum(map(len, unique[order[place + 1]]))
-        if last or (len(batch) + 1) * ahead > batch_tokens:
-            padded = right_padded([unique[i] for i in batch], pad_id, model.device)
-            with autocast(model.device.type, precision):
-                logits = model(input_ids=padded.ids, attention_mask=padded.attention).logits
-            sums = response_logprobs(token_logprobs(logits, padded.ids), padded.response)
-            found.update(zip((unique[i] for i in batch), sums.tolist(), strict=True))
-            batch = []
-    return [found[tuple(p), tuple(r)] for p, r in rows]
+    wanted = [(tuple(prompt), tuple(response)) for prompt, response in rows]
+    groups = grouped(wanted)
+    shared = can_share(model)
+    choose_attention(model, max(group.tokens for group in groups))
+    found: dict[tuple[Ids, Ids], float] = {}
+    for batch in within_budget(sorted(groups, key=lambda group: group.tokens), batch_tokens):
+        packed = pack(batch, pad_id, shared=shared)
+        inputs = {name: value.to(model.device) for name, value in packed.inputs().items()}
+        with autocast(model.device.type, precision):
+            logprobs = response_logprobs_of(model, **inputs, shared=shared)
+        keys = [(group.prompt, response) for group in batch for response in group.responses]
+        sums = response_sums(logprobs, packed.owners.to(logprobs.device), len(keys))
+        found.update(zip(keys, sums.tolist(), strict=True))
+    return [found[key] for key in wanted]
 
 
-@dataclass(frozen=True, slots=True)
-class Padded:
-    """A batch of rows, each prompt then response, filled up at the right; all (rows, longest)."""
-
-    ids: Tensor
-    attention: Tensor
-    """1 where there is a token."""
-    response: Tensor
-    """True at the response's tokens."""
+def grouped(rows: Iterable[tuple[Ids, Ids]]) -> list[Group]:
+    """Rows (prompt, response) with the same prompt as one group; each response once, in order."""
+    responses: dict[Ids, dict[Ids, None]] = {}
+    for prompt, response in rows:
+        responses.setdefault(prompt, {})[response] = None
+    return [Group(prompt, tuple(found)) for prompt, found in responses.items()]
 
 
-def right_padded(
-    rows: Sequence[tuple[Sequence[int], Sequence[int]]], pad_id: int, device: Any = "cpu"
-) -> Padded:
-    """The rows (prompt ids, response ids) as one batch."""
-    longest = max(len(p) + len(r) for p, r in rows)
-    ids = torch.full((len(rows), longest), pad_id)
-    attention = torch.zeros(len(rows), longest, dtype=torch.long)
-    response = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for row, (prompt, answer) in enumerate(rows):
-        end = len(prompt) + len(answer)
-        ids[row, :end] = torch.tensor([*prompt, *answer])
-        attention[row, :end] = 1
-        response[row, len(prompt) : end] = True
-    return Padded(ids.to(device), attention.to(device), response.to(device))
+def within_budget(groups: Iterable[Group], tokens: int) -> Iterator[list[Group]]:
+    """The groups in their order, cut into batches that take no more than `tokens` when padded."""
+    batch: list[Group] = []
+    longest = 0
+    for group in groups:
+        longest = max(longest, group.tokens)
+        if batch and (len(batch) + 1) * longest > tokens:
+            yield batch
+            batch, longest = [], group.tokens
+        batch.append(group)
+    if batch:
+        yield batch

@@ -1,4 +1,4 @@
-"""Losses on the tokens of one response: weighted cross-entropy, one value per row.
+"""Losses on the tokens of responses: weighted cross-entropy, one value per token.
 
 Pure functions of tensors. No model, tokenizer, config or I/O enters here.
 """
@@ -10,14 +10,7 @@ from torch import Tensor
 
 
 def cross_entropy(
-    logprobs: Float[Tensor, "rows time"], weights: Float[Tensor, "rows time"]
-) -> Float[Tensor, " rows"]:
-    """Weighted sum of negative log-probs per row, in nats; a weight of 0 leaves a token out."""
-    return -(logprobs * weights).sum(-1)
-
-
-def mean_per_token(
-    losses: Float[Tensor, " rows"], weights: Float[Tensor, "rows time"]
-) -> Float[Tensor, ""]:
-    """The rows' summed losses over the number of weighted tokens: long rows count by length."""
-    return losses.sum() / (weights != 0).sum().clamp(min=1)
+    logprobs: Float[Tensor, " scored"], weights: Float[Tensor, " scored"]
+) -> Float[Tensor, " scored"]:
+    """Weighted negative log-prob of each token, in nats; a weight of 0 leaves a token out."""
+    return -(logprobs * weights)

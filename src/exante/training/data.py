@@ -1,19 +1,23 @@
-"""Rows and pairs as datasets and batches, in a deterministic order that a resumed run repeats."""
+"""Rows and pairs as groups and batches, in a deterministic order that a resumed run repeats."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from exante.errors import InputError
-from exante.models.score import right_padded
+from exante.models.packed import Group, Ids, pack
+from exante.models.score import within_budget
 from exante.records import Pair
 from exante.training.settings import TrainSettings
+
+_WINDOW = 16
+"""Batches within which items are sorted by length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,8 @@ class TokenRow:
     """One supervised turn: loss on the response, none on the prompt."""
 
     example_id: str
-    prompt_ids: tuple[int, ...]
-    response_ids: tuple[int, ...]
+    prompt_ids: Ids
+    response_ids: Ids
     weight: float = 1.0
     """Weight of each of its tokens."""
 
@@ -31,38 +35,150 @@ class TokenRow:
         """Tokens of prompt and response."""
         return len(self.prompt_ids) + len(self.response_ids)
 
-
-def collate_rows(rows: Sequence[TokenRow], pad_id: int) -> dict[str, Any]:
-    """One batch of rows: ids, attention, weights (0 on prompt and padding), and who they are."""
-    padded = right_padded([(r.prompt_ids, r.response_ids) for r in rows], pad_id)
-    weights = torch.tensor([r.weight for r in rows])[:, None] * padded.response
-    return {
-        "ids": padded.ids,
-        "attention": padded.attention,
-        "weights": weights,
-        "example_ids": [r.example_id for r in rows],
-    }
+    @property
+    def group(self) -> Group:
+        """The row as the engine takes it."""
+        return Group(self.prompt_ids, (self.response_ids,))
 
 
-def collate_pairs(pairs: Sequence[Pair], pad_id: int) -> dict[str, Any]:
-    """One batch of pairs: all chosen rows, then all rejected ones, and what the loss needs."""
-    rows = [(p.prompt_ids, p.chosen_ids) for p in pairs]
-    rows += [(p.prompt_ids, p.rejected_ids) for p in pairs]
-    padded = right_padded(rows, pad_id)
-    return {
-        "ids": padded.ids,
-        "attention": padded.attention,
-        "response": padded.response,
-        "ref_chosen": torch.tensor([p.chosen_reference for p in pairs]),
-        "ref_rejected": torch.tensor([p.rejected_reference for p in pairs]),
-        "margin": torch.tensor([p.margin for p in pairs]),
-        "weight": torch.tensor([p.weight for p in pairs]),
-        "kinds": [p.kind for p in pairs],
-        "example_ids": [p.example_id for p in pairs],
-    }
+@dataclass(frozen=True, slots=True)
+class PairGroup:
+    """All pairs of one prompt; a response that several pairs share is there once."""
+
+    group: Group
+    pairs: tuple[Pair, ...]
+    chosen: tuple[int, ...]
+    """Of each pair, the number of its chosen response in the group."""
+    rejected: tuple[int, ...]
+    references: tuple[float, ...]
+    """Reference log-prob of each response, in nats."""
 
 
-class LengthWindows(Sampler[int]):
+class Batchable(Protocol):
+    """What the engine can lay out."""
+
+    @property
+    def group(self) -> Group:
+        """Prompt and responses."""
+        ...
+
+
+T = TypeVar("T", bound=Batchable)
+Parts = list[dict[str, Any]]
+"""A batch, in parts that go through the model one after the other."""
+
+
+def groups_of(pairs: Sequence[Pair]) -> list[PairGroup]:
+    """Pairs by prompt, in the order of each prompt's first pair.
+
+    Raises:
+        ValueError: a pair has no reference log-probs.
+    """
+    by_prompt: dict[Ids, list[Pair]] = {}
+    for pair in pairs:
+        by_prompt.setdefault(pair.prompt_ids, []).append(pair)
+    return [_group(prompt, members) for prompt, members in by_prompt.items()]
+
+
+def _group(prompt: Ids, pairs: Sequence[Pair]) -> PairGroup:
+    known: dict[Ids, float] = {}
+    for pair in pairs:
+        if pair.chosen_reference is None or pair.rejected_reference is None:
+            raise ValueError(f"{pair.example_id}: reference log-probs are missing")
+        known[pair.chosen_ids] = pair.chosen_reference
+        known[pair.rejected_ids] = pair.rejected_reference
+    place = {response: number for number, response in enumerate(known)}
+    return PairGroup(
+        group=Group(prompt, tuple(known)),
+        pairs=tuple(pairs),
+        chosen=tuple(place[pair.chosen_ids] for pair in pairs),
+        rejected=tuple(place[pair.rejected_ids] for pair in pairs),
+        references=tuple(known.values()),
+    )
+
+
+def collate_rows(rows: Sequence[TokenRow], pad_id: int, tokens: int, *, shared: bool) -> Parts:
+    """One batch of rows; its loss is a mean over the supervised tokens of the whole batch."""
+    weighted = sum(len(row.response_ids) for row in rows if row.weight != 0)
+    parts: Parts = []
+    for members in _parts(rows, tokens):
+        packed = pack([row.group for row in members], pad_id, shared=shared)
+        weights = torch.tensor([row.weight for row in members])
+        parts.append(
+            {
+                "inputs": packed.inputs(),
+                "weights": weights[packed.owners],
+                "whole": max(1, weighted),
+                "example_ids": [row.example_id for row in members],
+            }
+        )
+    return parts
+
+
+def collate_pairs(groups: Sequence[PairGroup], pad_id: int, tokens: int, *, shared: bool) -> Parts:
+    """One batch of groups; its loss is a mean over the pairs of the whole batch.
+
+    Per response: reference and length. Per pair: the numbers of its two responses, margin, weight,
+    kind, and tokens of the traces.
+    """
+    whole = sum(len(group.pairs) for group in groups)
+    parts: Parts = []
+    for members in _parts(groups, tokens):
+        packed = pack([group.group for group in members], pad_id, shared=shared)
+        chosen: list[int] = []
+        rejected: list[int] = []
+        start = 0
+        for group in members:
+            chosen += [start + number for number in group.chosen]
+            rejected += [start + number for number in group.rejected]
+            start += len(group.group.responses)
+        pairs = [pair for group in members for pair in group.pairs]
+        parts.append(
+            {
+                "inputs": packed.inputs(),
+                "owners": packed.owners,
+                "chosen": torch.tensor(chosen),
+                "rejected": torch.tensor(rejected),
+                "references": torch.tensor([r for group in members for r in group.references]),
+                "lengths": torch.tensor([len(r) for g in members for r in g.group.responses]),
+                "margin": torch.tensor([pair.margin for pair in pairs]),
+                "weight": torch.tensor([pair.weight for pair in pairs]),
+                "chosen_trace": torch.tensor([pair.chosen_trace_tokens for pair in pairs]),
+                "rejected_trace": torch.tensor([pair.rejected_trace_tokens for pair in pairs]),
+                "whole": whole,
+                "kinds": [pair.kind for pair in pairs],
+                "example_ids": [pair.example_id for pair in pairs],
+            }
+        )
+    return parts
+
+
+def _parts(items: Sequence[T], tokens: int) -> Iterator[list[T]]:
+    """The items by falling length, in parts of at most so many tokens."""
+    ordered = sorted(items, key=lambda item: -item.group.tokens)
+    first = 0
+    for part in within_budget([item.group for item in ordered], tokens):
+        yield ordered[first : first + len(part)]
+        first += len(part)
+
+
+class Items(Dataset[Any]):
+    """A list as a dataset whose index is a whole batch of places."""
+
+    def __init__(self, items: Sequence[Any]) -> None:
+        """Items in a fixed order; the sampler chooses among them."""
+        self.items = items
+
+    def __len__(self) -> int:
+        """Number of items."""
+        return len(self.items)
+
+    def __getitem__(self, batch: Sequence[int]) -> list[Any]:
+        """The items of one batch."""
+        return [self.items[index] for index in batch]
+
+
+class LengthWindows(Sampler[list[int]]):
     """Shuffled batches of similar length: order depends on seed and epoch alone."""
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int) -> None:
@@ -77,33 +193,32 @@ class LengthWindows(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Items of one pass."""
-        return len(self.lengths)
+        """Batches of one pass."""
+        return -(-len(self.lengths) // self.batch_size)
 
-    def __iter__(self) -> Iterator[int]:
-        """Indices: sorted by length within windows of 16 batches, batches shuffled."""
+    def __iter__(self) -> Iterator[list[int]]:
+        """Batches of indices: sorted by length within windows, batches shuffled."""
         rng = random.Random(f"{self.seed} {self.epoch}")
         order = list(range(len(self.lengths)))
         rng.shuffle(order)
-        window = self.batch_size * 16
+        window = self.batch_size * _WINDOW
         batches: list[list[int]] = []
         for first in range(0, len(order), window):
             part = sorted(order[first : first + window], key=lambda i: self.lengths[i])
             batches += [part[i : i + self.batch_size] for i in range(0, len(part), self.batch_size)]
         rng.shuffle(batches)
-        # A short batch in the middle would shift all later ones across batch borders.
-        batches.sort(key=lambda batch: len(batch) < self.batch_size)
-        return iter([index for batch in batches for index in batch])
+        return iter(batches)
 
 
 def check_rows(rows: Sequence[TokenRow], eos_id: int, limit: int, settings: TrainSettings) -> Any:
     """The rows that fit, after checking that each can teach something and teaches to stop.
 
     Raises:
-        InputError: no rows; a row without supervised tokens or without EOS at its end; a row longer
-            than `limit` under `on_overlong: error`, or nothing but such rows.
+        InputError: no rows; a row without prompt, without supervised tokens or without EOS at its
+            end; a row longer than `limit` under `on_overlong: error`, or nothing but such rows.
     """
     for row in rows:
+        _require_prompt(row.prompt_ids, row.example_id)
         if not row.response_ids:
             raise InputError("a row has no supervised token", where=row.example_id)
         if row.response_ids[-1] != eos_id:
@@ -118,13 +233,22 @@ def check_rows(rows: Sequence[TokenRow], eos_id: int, limit: int, settings: Trai
 def check_pairs(pairs: Sequence[Pair], limit: int, settings: TrainSettings) -> Any:
     """The pairs whose longer side fits; see `check_rows`."""
     for pair in pairs:
+        _require_prompt(pair.prompt_ids, pair.example_id)
         if not pair.chosen_ids or not pair.rejected_ids:
             raise InputError("a pair has an empty side", where=pair.example_id)
-    return _fitting(pairs, [pair_length(pair) for pair in pairs], limit, settings)
+    return _fitting(pairs, [_longer_side(pair) for pair in pairs], limit, settings)
 
 
-def pair_length(pair: Pair) -> int:
-    """Tokens of the prompt and the longer response."""
+def _require_prompt(prompt: Ids, where: str) -> None:
+    if not prompt:
+        raise InputError(
+            "the prompt has no token, so nothing predicts the first one of the response",
+            where=where,
+            fix="render prompts with the model's chat template",
+        )
+
+
+def _longer_side(pair: Pair) -> int:
     return len(pair.prompt_ids) + max(len(pair.chosen_ids), len(pair.rejected_ids))
 
 
@@ -145,3 +269,6 @@ def _fitting(
             fix="raise train.max_length, shorten the rows, or set train.on_overlong to drop",
         )
     return fitting
+
+
+Collate = Callable[[Sequence[Any]], Parts]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -13,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from exante import plugins
 from exante.errors import RunError
 from exante.models.chat import Chat
+from exante.models.compiled import compile_layers, worth_compiling
+from exante.models.forward import can_share, choose_attention, response_logprobs_of, scoring
 from exante.models.load import (
     autocast,
     default_device,
@@ -27,26 +25,25 @@ from exante.models.load import (
     save_model,
     weights_fingerprint,
 )
-from exante.models.score import score
-from exante.objectives import PAIR_OBJECTIVES
-from exante.objectives.logprobs import response_logprobs, token_logprobs
-from exante.objectives.pairs import ScoredPairs, anchor
-from exante.objectives.tokens import cross_entropy, mean_per_token
-from exante.records import Pair, read_jsonl, write_json, write_jsonl
+from exante.records import Pair
 from exante.training.data import (
+    Batchable,
+    Collate,
+    Items,
     LengthWindows,
     TokenRow,
     check_pairs,
     check_rows,
     collate_pairs,
     collate_rows,
-    pair_length,
+    groups_of,
 )
 from exante.training.embeddings import keep_embeddings, markup_ids
+from exante.training.losses import PairLoss, at_reference, pair_loss, token_loss
+from exante.training.reference import with_reference
 from exante.training.settings import TrainSettings
 from exante.training.trainer import (
     CHECKPOINTS,
-    Items,
     Loss,
     ObjectiveTrainer,
     OnStep,
@@ -56,21 +53,8 @@ from exante.training.trainer import (
 )
 
 _STEP0_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "auto": 3e-2}
-_SCORED = "scored.jsonl"
-_SCORED_KEY = "scored.json"
-
-
-class PairLoss(BaseModel):
-    """The loss on a pair."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    name: str = "dpo"
-    """One of the objectives in `exante.objectives`, or `package.module:function`."""
-    beta: float = Field(default=0.1, gt=0)
-    """Pull towards the reference; larger keeps the policy closer."""
-    anchor: float = Field(default=1.0, ge=0)
-    """Weight of the mean negative log-prob of the chosen response, against displacement."""
+_DISPLACED = -0.1
+"""Nats per token below the reference, from which a chosen response counts as pushed down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +66,19 @@ class TrainSummary:
     steps: int
     seconds: float
     tokens: int
-    """Tokens of one pass, padding left out."""
+    """Tokens of one pass that run through the model, padding left out."""
     supervised_share: float
-    """Share of those tokens that carry loss."""
+    """Scored tokens over those."""
     first_loss: float
     last_loss: float
+    layout: str
+    """`shared` rows of prompts with all their responses, or `plain` ones."""
+    compiled: bool = False
+    """Were the model's layers compiled?"""
+    reference: str = ""
+    """Where reference log-probs came from; empty where none are needed."""
+    displaced: float | None = None
+    """Log-ratio per token of chosen responses at the end, if they became much less likely."""
 
 
 def fit_tokens(
@@ -106,16 +98,14 @@ def fit_tokens(
         RunError: the loss is not finite.
     """
     chat, model = load_chat(policy), load_model(policy)
-    kept = check_rows(rows, chat.eos_id, _limit(model, settings), settings)
-    lengths = [row.length for row in kept]
-    run = _run(
-        _Job(model, chat, kept, lengths, partial(collate_rows, pad_id=chat.pad_id), token_loss),
-        out,
-        settings,
-        on_step,
+    kept: Sequence[TokenRow] = check_rows(rows, chat.eos_id, _limit(model, settings), settings)
+    engine = _engine(model, kept, settings)
+    collate = partial(
+        collate_rows, pad_id=chat.pad_id, tokens=settings.batch_tokens, shared=engine.shared
     )
-    supervised = sum(len(row.response_ids) for row in kept)
-    return _summary(run, rows, kept, sum(lengths), supervised)
+    job = _Job(model, chat, kept, settings.batch_size, collate, token_loss, engine)
+    run = _run(job, out, settings, on_step)
+    return _summary(run, job, items=len(kept), dropped=len(rows) - len(kept))
 
 
 def fit_pairs(
@@ -130,7 +120,8 @@ def fit_pairs(
 ) -> TrainSummary:
     """Train `policy` on the pairs against the frozen `reference`; the model goes to `out/model`.
 
-    Reference log-probs are computed once and kept in `out`, keyed by all that enters them.
+    Pairs of one prompt go through the model together, each response once. Reference log-probs are
+    those of the sampler, or computed once, and kept in `out`, keyed by all that enters them.
 
     Raises:
         InputError: a pair cannot be trained on.
@@ -138,54 +129,28 @@ def fit_pairs(
     """
     chat, model = load_chat(policy), load_model(policy)
     kept = check_pairs(pairs, _limit(model, settings), settings)
-    scored = _with_reference(kept, reference, chat, out, settings)
+    scored, source = with_reference(kept, reference, chat, out, settings)
+    groups = groups_of(scored)
+    engine = _engine(model, groups, settings)
     objective = partial(pair_loss, settings=loss)
-    collate = partial(collate_pairs, pad_id=chat.pad_id)
-    if weights_fingerprint(policy) == weights_fingerprint(reference):
-        _check_step0(model, collate(scored[:16]), loss, settings)
-    lengths = [pair_length(pair) for pair in scored]
-    run = _run(_Job(model, chat, scored, lengths, collate, objective), out, settings, on_step)
-    tokens = sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in scored)
-    supervised = sum(len(p.chosen_ids) + len(p.rejected_ids) for p in scored)
-    return _summary(run, pairs, scored, tokens, supervised)
-
-
-def token_loss(model: Any, batch: Mapping[str, Any]) -> tuple[Tensor, dict[str, float]]:
-    """Weighted cross-entropy per supervised token, in nats."""
-    logits = model(input_ids=batch["ids"], attention_mask=batch["attention"]).logits
-    logprobs = token_logprobs(logits, batch["ids"])
-    return mean_per_token(cross_entropy(logprobs, batch["weights"]), batch["weights"]), {}
-
-
-def pair_loss(
-    model: Any, batch: Mapping[str, Any], settings: PairLoss
-) -> tuple[Tensor, dict[str, float]]:
-    """Mean over pairs of weight times objective plus anchor, and numbers by kind of pair."""
-    logits = model(input_ids=batch["ids"], attention_mask=batch["attention"]).logits
-    sums = response_logprobs(token_logprobs(logits, batch["ids"]), batch["response"])
-    lengths = batch["response"].sum(-1)
-    chosen, rejected = sums.chunk(2)
-    chosen_tokens, rejected_tokens = lengths.chunk(2)
-    pairs = ScoredPairs(
-        chosen=chosen,
-        rejected=rejected,
-        ref_chosen=batch["ref_chosen"],
-        ref_rejected=batch["ref_rejected"],
-        margin=batch["margin"],
+    collate = partial(
+        collate_pairs, pad_id=chat.pad_id, tokens=settings.batch_tokens, shared=engine.shared
     )
-    objective = plugins.load(PAIR_OBJECTIVES, settings.name, "objective")
-    losses = objective(pairs, beta=settings.beta)
-    anchored = losses + settings.anchor * anchor(chosen, chosen_tokens)
-    numbers = {"preference": float(losses.detach().mean())}
-    per_token = {
-        "chosen_ratio": (chosen - pairs.ref_chosen).detach() / chosen_tokens,
-        "rejected_ratio": (rejected - pairs.ref_rejected).detach() / rejected_tokens,
-        "gap": pairs.gap.detach(),
-    }
-    for kind in sorted(set(batch["kinds"])):
-        mine = torch.tensor([k == kind for k in batch["kinds"]], device=chosen.device)
-        numbers |= {f"{kind}/{name}": float(v[mine].mean()) for name, v in per_token.items()}
-    return (batch["weight"] * anchored).mean(), numbers
+    if weights_fingerprint(policy) == weights_fingerprint(reference):
+        _check_step0(model, collate(groups[:8]), loss, settings, engine)
+    # A step takes as many prompts as hold `batch_size` pairs on average.
+    prompts = max(1, round(settings.batch_size * len(groups) / len(scored)))
+    job = _Job(model, chat, groups, prompts, collate, objective, engine)
+    run = _run(job, out, settings, on_step)
+    return _summary(run, job, items=len(kept), dropped=len(pairs) - len(kept), reference=source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """How the model is run."""
+
+    shared: bool
+    compiled: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +159,11 @@ class _Job:
 
     model: Any
     chat: Chat
-    items: Sequence[Any]
-    lengths: Sequence[int]
-    collate: Any
+    items: Sequence[Batchable]
+    batch_items: int
+    collate: Collate
     loss: Loss
+    engine: _Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +174,21 @@ class _Run:
     seconds: float
     first_loss: float
     last_loss: float
+    displaced: float | None
+
+
+def _engine(model: Any, items: Sequence[Batchable], settings: TrainSettings) -> _Engine:
+    shared = can_share(model)
+    widest = max(item.group.tokens for item in items)
+    if settings.attention == "auto":
+        choose_attention(model, widest)
+    else:
+        model.set_attn_implementation(settings.attention)
+    tokens = settings.epochs * sum(item.group.tokens for item in items)
+    compiled = settings.compile == "on" or (
+        settings.compile == "auto" and worth_compiling(model, tokens)
+    )
+    return _Engine(shared, compiled and compile_layers(model) > 0)
 
 
 def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) -> _Run:
@@ -220,31 +201,53 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
     job.model.train()
     if settings.embeddings == "markup":
         keep_embeddings(job.model, markup_ids(job.chat))
-    trainer = ObjectiveTrainer(
-        loss=job.loss,
-        sampler=LengthWindows(job.lengths, settings.batch_size, settings.seed),
-        model=job.model,
-        args=arguments(out, settings, device),
-        train_dataset=Items(job.items),
-        data_collator=job.collate,
-        callbacks=[Reporter(log, on_step)],
-    )
-    trainer.train(resume_from_checkpoint=resume)
+    lengths = [item.group.tokens for item in job.items]
+    with scoring(job.model, shared=job.engine.shared):
+        trainer = ObjectiveTrainer(
+            loss=job.loss,
+            sampler=LengthWindows(lengths, job.batch_items, settings.seed),
+            model=job.model,
+            args=arguments(out, settings, device),
+            train_dataset=Items(job.items),
+            data_collator=partial(_only, collate=job.collate),
+            callbacks=[Reporter(log, on_step)],
+        )
+        trainer.train(resume_from_checkpoint=resume)
+        trainer.require_finite()
     save_model(trainer.accelerator.unwrap_model(trainer.model), job.chat, out / "model")
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    first, last = (losses[0], losses[-1]) if losses else (float("nan"), float("nan"))
-    return _Run(trainer.state.global_step, time.monotonic() - start, first, last)
+    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    first, last = (logged[0], logged[-1]) if logged else ({}, {})
+    ratio = last.get("chosen_ratio")
+    return _Run(
+        steps=trainer.state.global_step,
+        seconds=time.monotonic() - start,
+        first_loss=first.get("loss", float("nan")),
+        last_loss=last.get("loss", float("nan")),
+        displaced=ratio if ratio is not None and ratio < _DISPLACED else None,
+    )
+
+
+def _only(batches: Sequence[Any], collate: Collate) -> Any:
+    """The Trainer asks for a list of one item, which is a whole batch here."""
+    (batch,) = batches
+    return collate(batch)
 
 
 def _summary(
-    run: _Run, given: Sequence[Any], kept: Sequence[Any], tokens: int, supervised: int
+    run: _Run, job: _Job, *, items: int, dropped: int, reference: str = ""
 ) -> TrainSummary:
+    groups = [item.group for item in job.items]
+    tokens = sum(group.tokens for group in groups)
+    supervised = sum(len(response) for group in groups for response in group.responses)
     return TrainSummary(
-        items=len(kept),
-        dropped=len(given) - len(kept),
+        items=items,
+        dropped=dropped,
         tokens=tokens,
         supervised_share=supervised / tokens,
+        layout="shared" if job.engine.shared else "plain",
+        compiled=job.engine.compiled,
+        reference=reference,
         **asdict(run),
     )
 
@@ -254,55 +257,29 @@ def _limit(model: Any, settings: TrainSettings) -> int:
     return min(readable, settings.max_length or readable)
 
 
-def _with_reference(
-    pairs: Sequence[Pair], reference: Path, chat: Chat, out: Path, settings: TrainSettings
-) -> list[Pair]:
-    """The pairs with the reference's log-probs, from an earlier try if it was the very same."""
-    rows = [(p.prompt_ids, p.chosen_ids) for p in pairs]
-    rows += [(p.prompt_ids, p.rejected_ids) for p in pairs]
-    content = json.dumps(rows, separators=(",", ":")).encode()
-    key = {
-        "reference": weights_fingerprint(reference),
-        "rows": hashlib.sha256(content).hexdigest(),
-        "precision": settings.precision,
-    }
-    out.mkdir(parents=True, exist_ok=True)
-    known, path = out / _SCORED_KEY, out / _SCORED
-    if known.is_file() and json.loads(known.read_text()) == key:
-        return read_jsonl(path, Pair)
-    model = load_model(reference)
-    sums = score(model, rows, pad_id=chat.pad_id, precision=settings.precision)
-    half = len(pairs)
-    scored = [
-        pair.model_copy(update={"chosen_reference": sums[i], "rejected_reference": sums[half + i]})
-        for i, pair in enumerate(pairs)
-    ]
-    write_jsonl(path, scored)
-    write_json(known, key)
-    return scored
-
-
 def _check_step0(
-    model: Any, batch: Mapping[str, Any], loss: PairLoss, settings: TrainSettings
+    model: Any,
+    parts: Sequence[Mapping[str, Any]],
+    loss: PairLoss,
+    settings: TrainSettings,
+    engine: _Engine,
 ) -> None:
     """Policy and reference are the same weights, so the loss has a closed form.
 
     Raises:
         RunError: it has not: masks, reference or positions are wrong.
     """
-    zero = torch.zeros_like(batch["margin"])
-    same = ScoredPairs(
-        chosen=zero, rejected=zero, ref_chosen=zero, ref_rejected=zero, margin=batch["margin"]
-    )
-    objective = plugins.load(PAIR_OBJECTIVES, loss.name, "objective")
-    expected = float(objective(same, beta=loss.beta).mean())
     device = model.device
-    moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
-    with torch.inference_mode(), autocast(device.type, settings.precision):
-        _, numbers = pair_loss(model, moved, loss)
-    found = numbers["preference"]
-    if abs(found - expected) > _STEP0_TOLERANCE[settings.precision]:
-        raise RunError(
-            f"at policy = reference the loss is {found:.4f}, not its closed form {expected:.4f}",
-            fix="the reference log-probs do not belong to these rows or weights; delete them",
-        )
+    for part in parts:
+        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in part.items()}
+        inputs = {k: v.to(device) for k, v in part["inputs"].items()}
+        with torch.inference_mode(), autocast(device.type, settings.precision):
+            logprobs = response_logprobs_of(model, **inputs, shared=engine.shared)
+        found = float(pair_loss(logprobs, moved, loss)[1]["preference"])
+        expected = at_reference(moved, loss)
+        if abs(found - expected) > _STEP0_TOLERANCE[settings.precision]:
+            raise RunError(
+                f"at policy = reference the loss is {found:.4f}, not its closed form "
+                f"{expected:.4f}",
+                fix="the reference log-probs do not belong to these rows or weights; delete them",
+            )

@@ -17,7 +17,7 @@ class TrainSettings(BaseModel):
     epochs: float = Field(default=2.0, gt=0)
     """Passes over the data."""
     batch_size: int = Field(default=32, ge=1)
-    """Rows or pairs per step and device."""
+    """Rows or pairs per step and device; pairs of one prompt stay together."""
     accumulation: int = Field(default=1, ge=1)
     """Batches per optimiser step."""
     warmup: float = Field(default=0.05, ge=0, lt=1)
@@ -32,6 +32,14 @@ class TrainSettings(BaseModel):
     """Token embeddings that may change; `markup` keeps all but those of the trace's own words."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products; `auto` takes bfloat16 where the device computes in it natively."""
+    batch_tokens: int = Field(default=16_384, ge=1)
+    """Most tokens, with padding, that go through the model at once; larger batches are split, with
+    the same result."""
+    attention: Literal["auto", "eager", "sdpa"] = "auto"
+    """Attention kernels; `auto` takes plain matrix products for short rows on a CPU."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the model's layers; `auto` does where a compiler is found and the training is long
+    enough to pay for it."""
     max_length: int | None = None
     """Longest row in tokens, prompt and response; None takes what the model can read."""
     on_overlong: Literal["drop", "error"] = "drop"

@@ -8,21 +8,22 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from exante.errors import RunError
 from exante.models.load import native_bfloat16
 from exante.training.settings import TrainSettings
 
-Loss = Callable[[Any, Mapping[str, Any]], tuple[Tensor, dict[str, float]]]
-"""Model and batch to the loss (a scalar) and numbers to log."""
+Loss = Callable[[Tensor, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
+"""Log-probs and the part of a batch they belong to, to the loss (a scalar) and numbers to log."""
 OnStep = Callable[[int, int, float], None]
 """Called with step, steps and the latest loss."""
 
@@ -30,36 +31,36 @@ CHECKPOINTS = "checkpoints"
 _COMPLETE = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 
 
-class Items(Dataset[Any]):
-    """A list as a dataset."""
-
-    def __init__(self, items: Sequence[Any]) -> None:
-        """Items in a fixed order; the sampler chooses among them."""
-        self.items = items
-
-    def __len__(self) -> int:
-        """Number of items."""
-        return len(self.items)
-
-    def __getitem__(self, index: int) -> Any:
-        """One item."""
-        return self.items[index]
-
-
 class ObjectiveTrainer(Trainer):
-    """A Trainer whose loss, order of items and metrics are given from outside."""
+    """A Trainer whose loss, order of items and metrics are given from outside.
 
-    def __init__(self, loss: Loss, sampler: Sampler[int], **arguments: Any) -> None:
-        """`loss` is called on each batch; `sampler` yields indices of the training items."""
+    A batch comes in parts that fit into memory; each part's loss is its share of the batch's.
+    """
+
+    def __init__(self, loss: Loss, sampler: Sampler[list[int]], **arguments: Any) -> None:
+        """`loss` is called on each part's log-probs; `sampler` yields batches of places."""
         super().__init__(**arguments)
         self._loss = loss
         self._sampler = sampler
-        self._numbers: dict[str, list[float]] = defaultdict(list)
+        self._numbers: dict[str, list[Tensor]] = defaultdict(list)
+        self._unchecked: list[tuple[Tensor, list[str]]] = []
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return self._sampler
+
+    def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
+        """Forward and backward of each part; gradients are exchanged with the last one only."""
+        losses = []
+        for number, part in enumerate(inputs):
+            last = number + 1 == len(inputs)
+            with nullcontext() if last else self.accelerator.no_sync(model):
+                losses.append(super().training_step(model, part, num_items_in_batch))
+        names = [name for part in inputs for name in part["example_ids"]]
+        total = torch.stack(losses).sum()
+        self._unchecked.append((total, names))
+        return total
 
     def compute_loss(
         self,
@@ -68,28 +69,48 @@ class ObjectiveTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The objective on one batch.
-
-        Raises:
-            RunError: the loss is not finite; names the rows.
-        """
-        loss, numbers = self._loss(model, inputs)
-        if not torch.isfinite(loss):
-            rows = ", ".join(inputs["example_ids"][:8])
-            raise RunError(
-                f"the loss is {loss.item()} at step {self.state.global_step}",
-                where=f"rows {rows}",
-                fix="lower the learning rate; the last checkpoint is kept",
-            )
+        """The objective on one part of a batch."""
+        loss, numbers = self._loss(model(**inputs["inputs"]), inputs)
         for name, value in numbers.items():
             self._numbers[name].append(value)
         return loss
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Add the means of the objective's own numbers since the last line."""
-        means = {name: sum(v) / len(v) for name, v in self._numbers.items() if v}
+        names = list(self._numbers)
+        means = [torch.stack(self._numbers[name]).mean() for name in names]
+        # One transfer for all of them: a device is waited for once per line.
+        values = torch.stack(means).tolist() if means else []
         self._numbers.clear()
-        super().log({**logs, **means}, *arguments, **options)
+        super().log({**logs, **dict(zip(names, values, strict=True))}, *arguments, **options)
+
+    def require_finite(self) -> None:
+        """Stop if a loss since the last call was not finite.
+
+        Raises:
+            RunError: names the step and its rows.
+        """
+        waiting, self._unchecked = self._unchecked, []
+        if not waiting:
+            return
+        values = torch.stack([loss for loss, _ in waiting]).tolist()
+        first = self.state.global_step - len(waiting)
+        for number, (value, (_, rows)) in enumerate(zip(values, waiting, strict=True)):
+            if not math.isfinite(value):
+                raise RunError(
+                    f"the loss is {value} at step {first + number}",
+                    where=f"rows {', '.join(rows[:8])}",
+                    fix="lower the learning rate; the last checkpoint is kept",
+                )
+
+    def _maybe_log_save_evaluate(self, *arguments: Any, **options: Any) -> None:
+        if self.control.should_log or self.control.should_save:
+            self.require_finite()
+        super()._maybe_log_save_evaluate(*arguments, **options)
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: the Trainer's formula knows padded rows only."""
+        return 0
 
 
 class Reporter(TrainerCallback):
@@ -123,7 +144,7 @@ def arguments(out: Path, settings: TrainSettings, device: str) -> TrainingArgume
         output_dir=str(out / CHECKPOINTS),
         learning_rate=settings.learning_rate,
         num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=1,  # of whole batches: the sampler makes them
         gradient_accumulation_steps=settings.accumulation,
         warmup_steps=settings.warmup,
         lr_scheduler_type="cosine",
@@ -134,6 +155,8 @@ def arguments(out: Path, settings: TrainSettings, device: str) -> TrainingArgume
         bf16=bfloat16,
         use_cpu=device == "cpu",
         logging_steps=10,
+        # It would wait for the device at every step; we look at the losses when a line is due.
+        logging_nan_inf_filter=False,
         save_strategy="steps",
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,

@@ -1,0 +1,48 @@
+"""Compiling a model's layers, where a compiler is at hand and the work is long enough to pay."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import sys
+from typing import Any
+
+import torch
+from torch import nn
+
+_PAYS = 500_000
+"""Tokens of training after which compiled layers have paid for their compilation."""
+
+
+def compiler_found(device: str) -> bool:
+    """Can torch.compile build kernels for the device here: a C++ compiler, or Triton?"""
+    if device.startswith("cuda"):
+        try:
+            import triton  # noqa: F401
+        except ImportError:
+            return False
+        return True
+    return sys.platform == "linux" and any(map(shutil.which, ("g++", "clang++", "c++")))
+
+
+def worth_compiling(model: Any, tokens: float) -> bool:
+    """Does training on so many tokens, passes included, take longer than compiling?"""
+    return tokens >= _PAYS and compiler_found(model.device.type)
+
+
+def compile_layers(model: Any) -> int:
+    """Compile each layer for changing numbers of rows and tokens; returns how many there are.
+
+    Layers share their code, so one compilation serves all of them, and later models of the same
+    shape in the same process, too.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    layers = getattr(base.get_decoder(), "layers", None)
+    if not isinstance(layers, nn.ModuleList):
+        return 0
+    # A shape at which a kernel changes its strategy is compiled anew; few such steps exist.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, 32)
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
+    for layer in layers:
+        layer.compile(dynamic=True)
+    return len(layers)
