@@ -52,11 +52,15 @@ def cut(
 
     The timed pairs are exactly those of the spec; warm-up is repeated to fill its last batch.
     """
-    border = spec.warmup * spec.batch_pairs
-    steps = -(-border // pairs_per_batch)
+    border, steps = spec.warmup * spec.batch_pairs, warmup_steps(spec, pairs_per_batch)
     before = list(islice(cycle(pairs[:border]), steps * pairs_per_batch))
     timed = list(pairs[border:])
     return [*_chunks(before, pairs_per_batch), *_chunks(timed, pairs_per_batch)], steps
+
+
+def warmup_steps(spec: TrainingSpec, pairs_per_batch: int) -> int:
+    """Batches of that size that hold at least the spec's warm-up pairs."""
+    return -(-spec.warmup * spec.batch_pairs // pairs_per_batch)
 
 
 def tokens(pairs: Sequence[Pair]) -> int:

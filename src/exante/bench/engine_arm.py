@@ -39,7 +39,7 @@ def run(request: Request, meter: Meter) -> Trained:
         batch = _moved(collate_pairs(pairs, pad_id=pad_id), device)
         with autocast(device, request.setup.precision):
             loss, _ = pair_loss(model, batch, settings)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

@@ -18,7 +18,7 @@ _ROUND_SECONDS = 0.02
 """Short products are repeated until a round takes this long."""
 
 
-def run(request: Request, meter: Meter) -> GemmRates:
+def run(request: Request, _: Meter) -> GemmRates:
     """FLOPs and seconds of all linear layers of a mean step, at each product's median rate.
 
     Forward, gradient of the input and gradient of the weight of each shape, at the mean number of

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exante.bench.launch import Data, Launcher
 from exante.bench.measure import ORDER, ratio_of_means, ratio_of_rates
-from exante.bench.request import GemmRates, Memory, Prepared, Setup, Trained, TrlSettings
+from exante.bench.request import Arm, GemmRates, Memory, Prepared, Setup, Trained, TrlSettings
 from exante.bench.spec import Allocator, TrainingSpec
 
 OWN_ALLOCATOR: Allocator = "kept"
@@ -39,7 +39,7 @@ class Lab:
 
     def train(self, name: str, data: Data, setup: Setup, weights: Path | None = None) -> Trained:
         """One training: TRL's if the setup has settings for it, else ours."""
-        arm = "exante" if setup.trl is None else "trl"
+        arm: Arm = "exante" if setup.trl is None else "trl"
         return self.launcher.run(arm, name, data, setup, Trained, weights)
 
     def block(self, name: str, data: Data, ours: Setup, theirs: Setup) -> Block:
@@ -76,6 +76,14 @@ class Block:
             [(t.pairs, t.seconds + t.reference_seconds) for t in self.ours],
             [(t.pairs, t.seconds + t.reference_seconds) for t in self.theirs],
         )
+
+    @property
+    def loss_difference(self) -> float | None:
+        """Largest difference of a step's loss; None where the batches were of different sizes."""
+        mine, their = self.ours[0].losses, self.theirs[0].losses
+        if self.ours[0].step_pairs != self.theirs[0].step_pairs:
+            return None
+        return max(abs(a - b) for a, b in zip(mine, their, strict=True))
 
     def memory(self, read: Callable[[Memory], int]) -> float:
         """Our bytes over theirs, of whatever `read` takes from a run's memory."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from exante.bench.request import Arm, Described, Request, Setup
-from exante.bench.spec import Allocator, Device, TrainingSpec
+from exante.bench.request import Arm, Request, Setup
+from exante.bench.spec import Allocator, Described, Device, TrainingSpec
 from exante.errors import RunError
 
 _SHOWN_LINES = 12

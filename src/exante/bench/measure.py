@@ -46,4 +46,4 @@ def middle(ratios: Sequence[float]) -> float:
 
 def _rate(runs: Sequence[tuple[float, float]]) -> float:
     work, seconds = (sum(column) for column in zip(*runs, strict=True))
-    return work / seconds
+    return float(work / seconds)

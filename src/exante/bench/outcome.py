@@ -50,6 +50,7 @@ def trained(
         step_seconds=meter.step_seconds,
         losses=list(losses),
         pairs=len(timed),
+        step_pairs=request.setup.pairs_per_batch,
         tokens=tokens(timed),
         reference_seconds=reference_seconds,
         weights_norm=sum(float(w.double().square().sum()) for w in weights.values()) ** 0.5,

@@ -9,8 +9,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from exante.bench.lab import Lab, plain_setup
-from exante.bench.request import Described, TrlSettings
-from exante.bench.spec import TrainingSpec
+from exante.bench.request import TrlSettings
+from exante.bench.spec import Described, TrainingSpec
 from exante.errors import RunError
 
 STEPS = 20
@@ -54,7 +54,7 @@ def check(lab: Lab, spec: TrainingSpec, name: str) -> Parity:
     trl = TrlSettings(gradient_checkpointing=False, precompute_reference=True, quiet=True)
     ours = lab.train(name, data, plain_setup(small), files[0])
     theirs = lab.train(name, data, plain_setup(small, trl), files[1])
-    apart, moved, size = _distances(data.model / "model.safetensors", *files)
+    apart, moved, size = _distances(data.model, *files)
     found = Parity(
         steps=len(ours.losses),
         loss_difference=max(abs(a - b) for a, b in zip(ours.losses, theirs.losses, strict=True)),
@@ -93,7 +93,8 @@ def _gate(found: Parity, name: str) -> None:
 
 def _distances(start: Path, ours: Path, theirs: Path) -> tuple[float, float, float]:
     """Norms of ours minus theirs, of theirs minus the start, of theirs."""
-    first, mine, their = (load_file(path) for path in (start, ours, theirs))
+    first = {k: v for path in start.glob("*.safetensors") for k, v in load_file(path).items()}
+    mine, their = load_file(ours), load_file(theirs)
     if mine.keys() != their.keys():
         raise RunError("the arms trained different parameters", where=str(ours))
     sums = np.zeros(3)

@@ -11,7 +11,7 @@ from exante.models.score import score
 from exante.records import write_jsonl
 
 
-def run(request: Request, meter: Meter) -> Prepared:
+def run(request: Request, _: Meter) -> Prepared:
     """Write the model folder (once per shape) and the pairs, scored under these weights.
 
     On-policy data has its reference log-probs from the sampler; random pairs get theirs here.

@@ -39,7 +39,7 @@ class Setup(Described):
     @property
     def name(self) -> str:
         """One line for tables and messages."""
-        parts = [self.precision, f"{self.pairs_per_batch} pairs", f"{self.threads} threads"]
+        parts = [self.precision, f"{self.pairs_per_batch} pairs", _threads(self.threads)]
         if self.trl is not None:
             parts.append(self.trl.attention)
             parts += ["compiled"] if self.trl.compiled else []
@@ -95,6 +95,8 @@ class Trained(Described):
     losses: list[float]
     """Of all steps, warm-up included."""
     pairs: int
+    step_pairs: int
+    """Pairs of a full batch."""
     tokens: int
     """Prompt and both responses of every pair."""
     reference_seconds: float = 0.0
@@ -136,3 +138,7 @@ class GemmRates(Described):
     def rate(self) -> float:
         """FLOP per second over all shapes, weighted by their FLOPs."""
         return self.flops / self.seconds
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"

@@ -58,6 +58,8 @@ class TrainingSpec(Described):
     device: Device = "cpu"
     precision: Precision = "float32"
     """Of the matrix products; weights and optimizer are float32 on both sides."""
+    sweep: Literal["full", "short"] = "full"
+    """How many of TRL's settings are tried: `short` varies the attention only, for tests."""
     beta: float = Field(default=0.1, gt=0)
     learning_rate: float = Field(default=1e-4, gt=0)
     """Constant; large enough that losses move and a wrong gradient shows."""
@@ -134,6 +136,7 @@ PRESETS = {
         batches=2,
         warmup=1,
         precision="bfloat16",
+        sweep="short",
         learning_rate=1e-3,
     ),
 }

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 
 from exante.bench.lab import Lab, plain_setup
 from exante.bench.launch import Data
-from exante.bench.request import Described, Setup, Trained, TrlSettings
-from exante.bench.spec import Allocator
+from exante.bench.request import Setup, Trained, TrlSettings
+from exante.bench.spec import Allocator, Described
 from exante.errors import RunError
 
 TUNED = TrlSettings(gradient_checkpointing=False, precompute_reference=True, quiet=True)
@@ -48,7 +48,8 @@ def sweep(lab: Lab, data: Data) -> tuple[list[Variant], Setup]:
     label = f"sweep {data.spec.precision}"
     rows = [_tried(lab, label, data, as_installed(data, t)) for t in _threads(data)]
     tuned = [_tried(lab, label, data, setup) for setup in _layouts(data)]
-    for stage in (_allocators, _batch_sizes, _other_threads):
+    stages = (_allocators, _batch_sizes, _other_threads) if data.spec.sweep == "full" else ()
+    for stage in stages:
         best = _best(tuned, label)
         tuned += [_tried(lab, label, data, setup) for setup in stage(data, best.setup)]
     best = _best([*rows, *tuned], label)
@@ -60,7 +61,7 @@ def _layouts(data: Data) -> list[Setup]:
     return [
         plain_setup(data.spec, TUNED.model_copy(update={"attention": a, "compiled": c}))
         for a in _attentions(data)
-        for c in (False, True)
+        for c in ((False, True) if data.spec.sweep == "full" else (False,))
     ]
 
 

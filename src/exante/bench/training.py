@@ -15,8 +15,8 @@ from exante.bench.data import make_batches
 from exante.bench.lab import Block, Lab, plain_setup
 from exante.bench.launch import Data, Launcher
 from exante.bench.parity import Parity
-from exante.bench.request import Described, Setup
-from exante.bench.spec import TrainingSpec
+from exante.bench.request import Setup
+from exante.bench.spec import Described, TrainingSpec
 from exante.bench.sweep import Variant, as_installed, sweep
 from exante.errors import InputError, unknown_name
 from exante.records import write_json
@@ -57,6 +57,9 @@ class TrainingResult(Described):
     """Seconds of the least arithmetic at the machine's own rate over our seconds."""
     floor: dict[str, Any]
     memory: dict[str, Any]
+    loss_differences: dict[str, float | None]
+    """Between the sides of each part's first timed block, at its precision; None: batches differ
+    in size."""
     baseline_sweep: list[Variant]
     strongest: dict[str, str]
     parity: dict[str, Parity]
@@ -158,11 +161,11 @@ def _groups(lab: Lab, spec: TrainingSpec, blocks: int, found: _Found) -> None:
     found.blocks["groups"] = [lab.block("groups", data, ours, theirs) for _ in range(blocks)]
 
 
-def _memory(lab: Lab, spec: TrainingSpec, blocks: int, found: _Found) -> None:
+def _memory(lab: Lab, spec: TrainingSpec, _: int, found: _Found) -> None:
     _compare_memory(lab, spec, spec, "memory", found)
 
 
-def _memory_at_128k(lab: Lab, spec: TrainingSpec, blocks: int, found: _Found) -> None:
+def _memory_at_128k(lab: Lab, spec: TrainingSpec, _: int, found: _Found) -> None:
     shape = {**spec.shape.model_dump(), "vocabulary": _LARGE_VOCABULARY}
     few = {"batches": min(spec.batches, 4), "warmup": min(spec.warmup, 2)}
     _compare_memory(lab, spec, spec.but(shape=shape, **few), "memory_at_128k", found)
@@ -224,6 +227,7 @@ def _result(lab: Lab, spec: TrainingSpec, found: _Found, seconds: float) -> Trai
             for name in ("memory", "memory_at_128k")
             if name in found.blocks
         },
+        loss_differences={part: b[0].loss_difference for part, b in found.blocks.items()},
         baseline_sweep=[row for rows in found.sweeps.values() for row in rows],
         strongest={precision: setup.name for precision, setup in found.winners.items()},
         parity=found.parity,

@@ -21,7 +21,7 @@ from exante.errors import RunError
 from exante.records import Pair
 
 
-class FixedOrderTrainer(DPOTrainer):  # type: ignore[misc]
+class FixedOrderTrainer(DPOTrainer):
     """TRL's trainer on ready token ids, in their order; what it computes is untouched."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -36,25 +36,26 @@ class FixedOrderTrainer(DPOTrainer):  # type: ignore[misc]
         return dataset
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return SequentialSampler(self.train_dataset if train_dataset is None else train_dataset)
+        rows: Any = self.train_dataset if train_dataset is None else train_dataset
+        return SequentialSampler(rows)
 
     def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
         """TRL's own, with a clock around it."""
         _wait(inputs["input_ids"].device)
         start = time.perf_counter()
-        found = super().compute_ref_log_probs(model, inputs)
+        found = super().compute_ref_log_probs(model, inputs)  # type: ignore[no-untyped-call]
         _wait(inputs["input_ids"].device)
         self.reference_seconds.append(time.perf_counter() - start)
         return found
 
     def compute_loss(self, *arguments: Any, **options: Any) -> Any:
         """TRL's own; the value is kept for comparison."""
-        loss = super().compute_loss(*arguments, **options)
+        loss = super().compute_loss(*arguments, **options)  # type: ignore[no-untyped-call]
         self.losses.append(loss.detach())
         return loss
 
 
-class _Clock(TrainerCallback):  # type: ignore[misc]
+class _Clock(TrainerCallback):
     """Reads the meter after each optimizer step.
 
     A step's seconds run from the end of the step before, so they hold the batch's collation, too.
@@ -79,9 +80,10 @@ def run(request: Request, meter: Meter) -> Trained:
     """
     settings = request.setup.trl or TrlSettings()
     batches, warmup = batches_of(request)
-    model = AutoModelForCausalLM.from_pretrained(
+    model: Any = AutoModelForCausalLM.from_pretrained(
         request.model, dtype=torch.float32, attn_implementation=settings.attention
-    ).to(request.spec.device)
+    )
+    model.to(request.spec.device)
     meter.model_loaded(model)
     if settings.compiled:
         for layer in model.model.layers:
@@ -95,8 +97,9 @@ def run(request: Request, meter: Meter) -> Trained:
             processing_class=AutoTokenizer.from_pretrained(request.model),
             callbacks=[_Clock(meter, len(batches))],
         )
-        if len(trainer.train_dataset) != len(rows):
-            raise RunError(f"TRL kept {len(trainer.train_dataset)} of {len(rows)} rows")
+        kept: Any = trainer.train_dataset
+        if len(kept) != len(rows):
+            raise RunError(f"TRL kept {len(kept)} of {len(rows)} rows", where=request.name)
         trainer.train()
     before = sum(trainer.reference_seconds[warmup:])
     return trained(request, trainer.model, meter, stacked(trainer.losses), before)

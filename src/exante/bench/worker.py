@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from exante.bench.data import warmup_steps
 from exante.bench.meter import Meter
 from exante.bench.request import Arm, Request
 from exante.errors import ExanteError
@@ -29,8 +30,8 @@ def main(path: str) -> None:
     """
     request = Request.model_validate_json(Path(path).read_text(encoding="utf-8"))
     torch.set_num_threads(request.setup.threads)
-    border = request.spec.warmup * request.spec.batch_pairs
-    meter = Meter(request.spec.device, -(-border // request.setup.pairs_per_batch))
+    warmup = warmup_steps(request.spec, request.setup.pairs_per_batch)
+    meter = Meter(request.spec.device, warmup)
     arm = import_module(ARMS[request.arm])
     meter.imported()
     answer = arm.run(request, meter)
