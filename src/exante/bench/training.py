@@ -21,8 +21,8 @@ from exante.bench.sweep import Variant, as_installed, sweep
 from exante.errors import InputError, unknown_name
 from exante.records import write_json
 
-PARTS = ("default", "strongest", "fp32", "groups", "memory", "memory_at_128k")
-"""What `--only` chooses from."""
+PARTS = ("parity", "sweep", "default", "strongest", "fp32", "groups", "memory", "memory_at_128k")
+"""What `--only` chooses from; parity is checked before anything else in any case."""
 RATIOS = (
     "vs_trl_default",
     "vs_trl_strongest",
@@ -120,6 +120,10 @@ def bench_training(
     return result
 
 
+def _sweep(lab: Lab, spec: TrainingSpec, _: int, found: _Found) -> None:
+    _winner(lab, lab.data(spec, "data"), found)
+
+
 def _default(lab: Lab, spec: TrainingSpec, blocks: int, found: _Found) -> None:
     data = lab.data(spec, "data")
     threads = 1 if spec.device == "cpu" else spec.threads
@@ -182,6 +186,8 @@ def _compare_memory(
 
 
 _MEASURES: dict[str, Callable[[Lab, TrainingSpec, int, _Found], None]] = {
+    "parity": lambda *_: None,
+    "sweep": _sweep,
     "default": _default,
     "strongest": _strongest,
     "fp32": _fp32,

@@ -41,7 +41,7 @@ def training(
 ) -> None:
     """Preference training beside TRL's DPOTrainer: equal work, checked before it is timed.
 
-    Parts: default, strongest, fp32, groups, memory, memory_at_128k.
+    Parts: parity, sweep, default, strongest, fp32, groups, memory, memory_at_128k.
 
     Example: exante bench training --preset cpu --only strongest,fp32 --json
     """
