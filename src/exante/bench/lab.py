@@ -22,6 +22,8 @@ class Lab:
     launcher: Launcher
     work: Path
     prepared: dict[str, tuple[Data, Prepared]] = field(default_factory=dict)
+    latest: Trained | None = None
+    """The training that ended last."""
 
     def data(self, spec: TrainingSpec, name: str) -> Data:
         """Weights and pairs of the spec, made when they are asked for first."""
@@ -40,7 +42,8 @@ class Lab:
     def train(self, name: str, data: Data, setup: Setup, weights: Path | None = None) -> Trained:
         """One training: TRL's if the setup has settings for it, else ours."""
         arm: Arm = "exante" if setup.trl is None else "trl"
-        return self.launcher.run(arm, name, data, setup, Trained, weights)
+        self.latest = self.launcher.run(arm, name, data, setup, Trained, weights)
+        return self.latest
 
     def block(self, name: str, data: Data, ours: Setup, theirs: Setup) -> Block:
         """Ours, theirs, theirs, ours, each in a fresh process."""

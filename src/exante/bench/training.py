@@ -217,11 +217,9 @@ def _with_responses(spec: TrainingSpec, part: str) -> TrainingSpec:
 
 def _result(lab: Lab, spec: TrainingSpec, found: _Found, seconds: float) -> TrainingResult:
     pairs = _block_ratios(found)
-    runs = [run for blocks in found.blocks.values() for block in blocks for run in block.ours]
-    their = [run for blocks in found.blocks.values() for block in blocks for run in block.theirs]
     machine: dict[str, Any] = {}
-    if runs:
-        machine = {**runs[0].machine, "versions": their[0].versions}
+    if lab.latest is not None:
+        machine = {**lab.latest.machine, "versions": lab.latest.versions}
     return TrainingResult(
         ratios={name: measure.middle(pairs[name]) if name in pairs else None for name in RATIOS},
         intervals={name: measure.median_interval(v, seed=spec.seed) for name, v in pairs.items()},
