@@ -10,6 +10,7 @@ from exante.bench.launch import Data, Launcher
 from exante.bench.measure import ORDER, ratio_of_means, ratio_of_rates
 from exante.bench.request import Arm, GemmRates, Memory, Prepared, Setup, Trained, TrlSettings
 from exante.bench.spec import Allocator, TrainingSpec
+from exante.errors import RunError
 
 OWN_ALLOCATOR: Allocator = "kept"
 """What exante sets for itself whenever it trains."""
@@ -89,10 +90,18 @@ class Block:
         return max(abs(a - b) for a, b in zip(mine, their, strict=True))
 
     def memory(self, read: Callable[[Memory], int]) -> float:
-        """Our bytes over theirs, of whatever `read` takes from a run's memory."""
-        return ratio_of_means(
-            [read(t.memory) for t in self.ours], [read(t.memory) for t in self.theirs]
-        )
+        """Our bytes over theirs, of whatever `read` takes from a run's memory.
+
+        Raises:
+            RunError: a run took no memory that could be told from what the process had.
+        """
+        ours, theirs = ([read(t.memory) for t in runs] for runs in (self.ours, self.theirs))
+        if min(*ours, *theirs) <= 0:
+            raise RunError(
+                f"training took {ours} and {theirs} bytes above the model: too few to compare",
+                fix="measure memory at a larger preset",
+            )
+        return ratio_of_means(ours, theirs)
 
 
 def plain_setup(spec: TrainingSpec, trl: TrlSettings | None = None) -> Setup:
