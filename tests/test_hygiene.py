@@ -16,6 +16,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 400, 50
 MODEL_LIBRARIES = {"accelerate", "peft", "tokenizers", "transformers"}
 MAY_USE_MODELS = (
+    "bench/trl_arm",
+    "bench/weights",
     "models/",
     "training/",
     "miniature/base",

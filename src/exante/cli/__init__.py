@@ -11,6 +11,7 @@ import typer
 import yaml
 
 from exante import __version__
+from exante.cli.bench import bench_app
 from exante.errors import ExanteError, InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ rules_app = typer.Typer(no_args_is_help=True, help="Look at rule sets and check 
 miniature_app = typer.Typer(no_args_is_help=True, help="The embedded world and its base model.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(miniature_app, name="miniature")
+app.add_typer(bench_app, name="bench")
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Run folder; the same command continues there.")

@@ -1,0 +1,105 @@
+"""Random but seeded pairs, the same for every arm; lengths matter here, words do not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle, islice
+
+from exante.bench.spec import TrainingSpec
+from exante.records import Pair, PairKind
+
+PAD, EOS, FIRST_WORD = 0, 1, 8
+"""Token ids of the random models; words start at `FIRST_WORD`."""
+
+_KINDS: tuple[PairKind, ...] = ("safety", "usefulness", "efficiency")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A prompt and its unique responses."""
+
+    prompt: tuple[int, ...]
+    responses: tuple[tuple[int, ...], ...]
+
+    @property
+    def longest(self) -> int:
+        """Tokens of the prompt and its longest response."""
+        return len(self.prompt) + max(map(len, self.responses))
+
+
+def make_batches(spec: TrainingSpec) -> list[list[Pair]]:
+    """Warm-up batches and then the timed ones; the same spec gives the same pairs."""
+    rng = random.Random(f"pairs {spec.seed}")
+    size, count = spec.groups_per_batch, spec.warmup + spec.batches
+    groups = [_group(spec, rng) for _ in range(size * count)]
+    if spec.length_grouped:
+        groups.sort(key=lambda group: group.longest)
+    batches = [groups[first : first + size] for first in range(0, len(groups), size)]
+    # Short and long batches alternate at random, so that warm-up sees shapes of all lengths.
+    rng.shuffle(batches)
+    return [
+        [pair for place, group in enumerate(batch) for pair in _pairs(f"{number}-{place}", group)]
+        for number, batch in enumerate(batches)
+    ]
+
+
+def cut(
+    pairs: Sequence[Pair], spec: TrainingSpec, pairs_per_batch: int
+) -> tuple[list[list[Pair]], int]:
+    """The same pairs in batches of another size, and how many of these are warm-up.
+
+    The timed pairs are exactly those of the spec; warm-up is repeated to fill its last batch.
+    """
+    border, steps = spec.warmup * spec.batch_pairs, warmup_steps(spec, pairs_per_batch)
+    before = list(islice(cycle(pairs[:border]), steps * pairs_per_batch))
+    timed = list(pairs[border:])
+    return [*_chunks(before, pairs_per_batch), *_chunks(timed, pairs_per_batch)], steps
+
+
+def warmup_steps(spec: TrainingSpec, pairs_per_batch: int) -> int:
+    """Batches of that size that hold at least the spec's warm-up pairs."""
+    return -(-spec.warmup * spec.batch_pairs // pairs_per_batch)
+
+
+def tokens(pairs: Sequence[Pair]) -> int:
+    """Tokens of all pairs as two rows each."""
+    return sum(2 * len(p.prompt_ids) + len(p.chosen_ids) + len(p.rejected_ids) for p in pairs)
+
+
+def groups_of(pairs: Sequence[Pair]) -> list[Group]:
+    """The prompts of a batch with each unique response once, in order of appearance."""
+    found: dict[tuple[int, ...], dict[tuple[int, ...], None]] = {}
+    for pair in pairs:
+        responses = found.setdefault(pair.prompt_ids, {})
+        responses[pair.chosen_ids] = responses[pair.rejected_ids] = None
+    return [Group(prompt, tuple(responses)) for prompt, responses in found.items()]
+
+
+def _chunks(pairs: list[Pair], size: int) -> Iterator[list[Pair]]:
+    return (pairs[first : first + size] for first in range(0, len(pairs), size))
+
+
+def _group(spec: TrainingSpec, rng: random.Random) -> Group:
+    def words(count: int) -> tuple[int, ...]:
+        return tuple(rng.choices(range(FIRST_WORD, spec.shape.vocabulary), k=count))
+
+    prompt = words(rng.randint(*spec.prompt_tokens))
+    lengths = [rng.randint(*spec.response_tokens) for _ in range(spec.responses)]
+    return Group(prompt, tuple((*words(length - 1), EOS) for length in lengths))
+
+
+def _pairs(name: str, group: Group) -> list[Pair]:
+    best, *others = group.responses
+    return [
+        Pair(
+            example_id=name,
+            prompt_ids=group.prompt,
+            chosen_ids=best,
+            rejected_ids=other,
+            kind=_KINDS[place % len(_KINDS)],
+            why="random, for a benchmark",
+        )
+        for place, other in enumerate(others)
+    ]

@@ -1,0 +1,133 @@
+"""Starting one process per arm, with its environment, and keeping everything it answered."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from exante.bench.request import Arm, Request, Setup
+from exante.bench.spec import Allocator, Described, Device, TrainingSpec
+from exante.errors import RunError
+
+_SHOWN_LINES = 12
+_ALLOCATORS: Mapping[Allocator, Mapping[str, str]] = {
+    "default": {},
+    # What exante sets for itself when it trains, as environment so that TRL can have it, too.
+    "kept": {
+        "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+        "MALLOC_TRIM_THRESHOLD_": str(512 << 20),
+    },
+    "no_mmap": {
+        "MALLOC_MMAP_MAX_": "0",
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 40),
+        "MALLOC_TOP_PAD_": str(64 << 20),
+    },
+}
+_CLEANED = ("MALLOC_", "GLIBC_TUNABLES", "OMP_", "MKL_", "KMP_", "ONEDNN_")
+"""Settings of the user's shell that would make the arms unequal, or the machine look different."""
+
+Answer = TypeVar("Answer", bound=Described)
+
+
+@dataclass
+class Launcher:
+    """Runs arms one after the other; requests, answers and logs stay in `folder`."""
+
+    folder: Path
+    say: Callable[[str], None]
+    """Told what is about to run."""
+    count: int = field(default=0)
+
+    def run(
+        self,
+        arm: Arm,
+        name: str,
+        data: Data,
+        setup: Setup,
+        answer: type[Answer],
+        weights: Path | None = None,
+    ) -> Answer:
+        """The arm's answer.
+
+        Raises:
+            RunError: the process failed; names the arm and shows the end of its stderr.
+        """
+        self.count += 1
+        place = self.folder / "processes" / f"{self.count:03}"
+        place.mkdir(parents=True)
+        request = Request(
+            arm=arm,
+            name=name,
+            spec=data.spec,
+            setup=setup,
+            model=data.model,
+            pairs=data.pairs,
+            result=place / "result.json",
+            weights=weights,
+        )
+        (place / "request.json").write_text(request.model_dump_json(indent=2), encoding="utf-8")
+        self.say(f"{self.count:3} {name}: {arm}, {setup.name}")
+        log = place / "stderr.log"
+        with log.open("w", encoding="utf-8") as stream:
+            done = subprocess.run(
+                [sys.executable, "-m", "exante.bench.worker", str(place / "request.json")],
+                env=environment(os.environ, setup, data.spec.device),
+                stdout=stream,
+                stderr=stream,
+                check=False,
+            )
+        if done.returncode or not request.result.is_file():
+            raise RunError(_failure(arm, setup, done.returncode, log), where=name)
+        found = answer.model_validate_json(request.result.read_text(encoding="utf-8"))
+        self._keep(request, found)
+        return found
+
+    def _keep(self, request: Request, found: Described) -> None:
+        row = {
+            "number": self.count,
+            "name": request.name,
+            "arm": request.arm,
+            "setup": request.setup.model_dump(mode="json"),
+            "spec": request.spec.model_dump(mode="json"),
+            "result": found.model_dump(mode="json"),
+        }
+        with (self.folder / "runs.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Where prepared weights and pairs of one spec are."""
+
+    spec: TrainingSpec
+    model: Path
+    pairs: Path
+
+
+def environment(base: Mapping[str, str], setup: Setup, device: Device) -> dict[str, str]:
+    """The variables of an arm's process: equal on both sides but for what the setup says."""
+    kept = {name: value for name, value in base.items() if not name.startswith(_CLEANED)}
+    return {
+        **kept,
+        **_ALLOCATORS[setup.allocator],
+        "OMP_NUM_THREADS": str(setup.threads),
+        "MKL_NUM_THREADS": str(setup.threads),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        # DPOTrainer refuses several devices in one process.
+        "CUDA_VISIBLE_DEVICES": base.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0]
+        if device == "cuda"
+        else "",
+    }
+
+
+def _failure(arm: Arm, setup: Setup, code: int, log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    shown = "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])
+    return f"the {arm} arm ({setup.name}) ended with code {code}; its last lines:\n{shown}"

@@ -1,0 +1,52 @@
+"""A random Llama as a model folder that exante and TRL load alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from exante.bench.data import EOS, PAD
+from exante.bench.spec import LONGEST, Shape
+from exante.models.load import weights_fingerprint
+
+_TEMPLATE = (
+    "{% for m in messages %}{{ m['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %} <bot>{% endif %}"
+)
+
+
+def save_random_model(folder: Path, shape: Shape, seed: int) -> tuple[str, int]:
+    """Write weights, config and tokenizer; returns their hash and the number of parameters."""
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.key_value_heads,
+        max_position_embeddings=LONGEST,
+        tie_word_embeddings=shape.tied,
+        bos_token_id=None,
+        eos_token_id=EOS,
+        pad_token_id=PAD,
+    )
+    model = LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    _tokenizer().save_pretrained(folder)
+    return weights_fingerprint(folder), sum(p.numel() for p in model.parameters())
+
+
+def _tokenizer() -> PreTrainedTokenizerFast:
+    # Arms are given token ids; a tokenizer is there because loaders insist on one.
+    words = {"<pad>": PAD, "</s>": EOS, "<unk>": 2, "<bot>": 3}
+    plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=plain, eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
+    )
+    fast.chat_template = _TEMPLATE
+    return fast
