@@ -1,57 +1,109 @@
-"""Log-probs of tokens against a plain softmax, and the losses on them."""
+"""Log-probs from states, tile by tile, against a plain softmax; and the losses on them."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
 
+from exante.objectives import logprobs
 from exante.objectives.control import next_alpha
-from exante.objectives.logprobs import response_logprobs, token_logprobs
-from exante.objectives.tokens import cross_entropy, mean_per_token
+from exante.objectives.logprobs import linear_logprobs, response_sums, target_logprobs
+from exante.objectives.tokens import cross_entropy
 
 
-def test_each_token_is_scored_by_the_logits_before_it() -> None:
-    torch.manual_seed(0)
-    logits, ids = torch.randn(3, 5, 11, dtype=torch.float64), torch.randint(0, 11, (3, 5))
-    found = token_logprobs(logits, ids)
-    assert found[:, 0].tolist() == [0.0] * 3
-    plain = logits.softmax(-1)
-    for row in range(3):
-        for place in range(1, 5):
-            expected = plain[row, place - 1, ids[row, place]].log()
-            assert found[row, place].item() == pytest.approx(expected.item(), abs=1e-5)
+def problem(tokens: int, vocabulary: int, width: int = 8) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    dice = torch.Generator().manual_seed(tokens * 1000 + vocabulary)
+    states = torch.randn(tokens, width, generator=dice, requires_grad=True)
+    weight = torch.randn(vocabulary, width, generator=dice, requires_grad=True)
+    bias = torch.randn(vocabulary, generator=dice, requires_grad=True)
+    return states, weight, bias, torch.randint(vocabulary, (tokens,), generator=dice)
 
 
-def test_half_precision_logits_are_summed_in_float32() -> None:
-    torch.manual_seed(0)
-    logits, ids = torch.randn(2, 7, 50), torch.randint(0, 50, (2, 7))
-    found = token_logprobs(logits.bfloat16(), ids)
+@settings(deadline=None)
+@given(
+    tokens=st.integers(1, 300),
+    vocabulary=st.integers(2, 400),
+    biased=st.booleans(),
+    kept=st.sampled_from([0, 1 << 30]),
+    tile=st.sampled_from([64, 5000, 1 << 22]),
+    chunk=st.sampled_from([64, 4096]),
+)
+def test_tiles_change_neither_values_nor_gradients(
+    tokens: int, vocabulary: int, biased: bool, kept: int, tile: int, chunk: int
+) -> None:
+    states, weight, bias, targets = problem(tokens, vocabulary)
+    given_bias = bias if biased else None
+    inputs = (states, weight, bias) if biased else (states, weight)
+    slope = torch.linspace(-1, 1, tokens)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logprobs, "_TILE", tile)
+        patch.setattr(logprobs, "_CHUNK", chunk)
+        ours = linear_logprobs(states, weight, targets, bias=given_bias, kept_bytes=kept)
+        found = torch.autograd.grad((ours * slope).sum(), inputs)
+    plain = target_logprobs(torch.nn.functional.linear(states, weight, given_bias), targets)
+    expected = torch.autograd.grad((plain * slope).sum(), inputs)
+    assert torch.allclose(ours, plain, atol=1e-4, rtol=1e-5)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert float((mine - theirs).norm()) <= 1e-5 * float(theirs.norm()) + 1e-6
+
+
+def test_the_gradient_is_that_of_finite_differences() -> None:
+    states, weight, bias, targets = (
+        t.detach().double().requires_grad_() if t.is_floating_point() else t
+        for t in problem(5, 7, 4)
+    )
+
+    def whole(h: Tensor, w: Tensor, b: Tensor) -> Tensor:
+        return linear_logprobs(h, w, targets, bias=b).double().sum()
+
+    step = 1e-3
+    value = whole(states, weight, bias)
+    gradients = torch.autograd.grad(value, (states, weight, bias))
+    for number, gradient in enumerate(gradients):
+        tensors = [states.detach().clone(), weight.detach().clone(), bias.detach().clone()]
+        flat = tensors[number].view(-1)
+        for place in range(len(flat)):
+            flat[place] += step
+            up = whole(*tensors)
+            flat[place] -= 2 * step
+            down = whole(*tensors)
+            flat[place] += step
+            slope = float(up - down) / (2 * step)
+            assert float(gradient.flatten()[place]) == pytest.approx(slope, abs=2e-2)
+
+
+def test_a_frozen_head_gets_no_gradient() -> None:
+    states, weight, _, targets = problem(9, 30)
+    frozen = weight.detach()
+    linear_logprobs(states, frozen, targets).sum().backward()
+    assert states.grad is not None
+    assert frozen.grad is None
+
+
+def test_low_precision_products_are_normalised_in_float32() -> None:
+    states, weight, _, targets = problem(40, 50)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = linear_logprobs(states, weight, targets)
+        logits = torch.nn.functional.linear(states, weight)
     assert found.dtype == torch.float32
-    assert torch.allclose(found, token_logprobs(logits.bfloat16().float(), ids))
+    assert torch.allclose(found, target_logprobs(logits.float(), targets), atol=1e-5)
+    found.sum().backward()
+    assert weight.grad is not None
+    assert weight.grad.dtype == torch.float32
 
 
-def test_only_the_response_counts() -> None:
-    logprobs = torch.tensor([[0.0, -1.0, -2.0, -4.0]])
-    response = torch.tensor([[False, False, True, True]])
-    assert response_logprobs(logprobs, response).tolist() == [-6.0]
+def test_each_response_is_the_sum_of_its_tokens() -> None:
+    values = torch.tensor([-1.0, -2.0, -4.0, -8.0])
+    owners = torch.tensor([0, 2, 0, 2])
+    assert response_sums(values, owners, 3).tolist() == [-5.0, 0.0, -10.0]
 
 
-def test_weights_leave_tokens_out_and_long_rows_count_by_length() -> None:
-    logprobs = torch.tensor([[0.0, -1.0, -3.0], [0.0, -5.0, -7.0]])
-    weights = torch.tensor([[0.0, 1.0, 1.0], [0.0, 0.0, 2.0]])
-    losses = cross_entropy(logprobs, weights)
-    assert losses.tolist() == [4.0, 14.0]
-    assert mean_per_token(losses, weights).item() == pytest.approx(18 / 3)
-
-
-def test_the_unit_weighted_loss_is_torchs_cross_entropy() -> None:
-    torch.manual_seed(1)
-    logits, ids = torch.randn(2, 6, 9), torch.randint(0, 9, (2, 6))
-    weights = torch.ones(2, 6)
-    weights[:, 0] = 0
-    ours = mean_per_token(cross_entropy(token_logprobs(logits, ids), weights), weights)
-    theirs = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
-    assert ours.item() == pytest.approx(theirs.item(), abs=1e-6)
+def test_weights_leave_tokens_out() -> None:
+    losses = cross_entropy(torch.tensor([-1.0, -3.0, -5.0]), torch.tensor([1.0, 0.0, 2.0]))
+    assert losses.tolist() == [1.0, 0.0, 10.0]
 
 
 def test_alpha_rises_with_excess_and_falls_without() -> None:

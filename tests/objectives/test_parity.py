@@ -14,12 +14,13 @@ from transformers import AutoTokenizer
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DataCollatorForPreference, DPOTrainer
 
+from exante.models.forward import response_logprobs_of
 from exante.models.load import load_chat, load_model
 from exante.models.score import score
 from exante.records import Pair
 from exante.training import PairLoss
-from exante.training.data import collate_pairs
-from exante.training.fit import pair_loss
+from exante.training.data import Parts, collate_pairs, groups_of
+from exante.training.losses import pair_loss
 
 # TRL calls what transformers is about to drop; that is theirs to mend.
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning:trl", "ignore:.*gradient_checkp")
@@ -48,7 +49,9 @@ def test_loss_and_gradient_agree(
         for p, c, r in ROWS
     ]
     model = load_model(policy)
-    loss, _ = pair_loss(model, _batch(examples, reference), PairLoss(name=ours, anchor=0.0))
+    (part,) = _batch(examples, reference)
+    logprobs = response_logprobs_of(model, **part["inputs"])
+    loss, _ = pair_loss(logprobs, part, PairLoss(name=ours, anchor=0.0))
     loss.backward()
     trl_loss, trl_model = _trl(examples, folders, theirs, tmp_path)
     assert loss.item() == pytest.approx(trl_loss.item(), abs=1e-5)
@@ -56,7 +59,7 @@ def test_loss_and_gradient_agree(
         assert torch.allclose(mine.grad, their.grad, atol=1e-5), name
 
 
-def _batch(examples: list[dict[str, Any]], reference: Path) -> dict[str, Any]:
+def _batch(examples: list[dict[str, Any]], reference: Path) -> Parts:
     chat, frozen = load_chat(reference), load_model(reference)
     scored = partial(score, frozen, pad_id=chat.pad_id)
     pairs = [
@@ -72,7 +75,7 @@ def _batch(examples: list[dict[str, Any]], reference: Path) -> dict[str, Any]:
         )
         for i, e in enumerate(examples)
     ]
-    return collate_pairs(pairs, pad_id=chat.pad_id)
+    return collate_pairs(groups_of(pairs), pad_id=chat.pad_id, tokens=10_000, shared=True)
 
 
 def _trl(

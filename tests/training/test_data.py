@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,7 @@ from exante.training.data import (
     check_rows,
     collate_pairs,
     collate_rows,
+    groups_of,
 )
 from exante.training.settings import TrainSettings
 
@@ -38,50 +40,81 @@ def test_every_item_comes_once_in_an_order_of_seed_and_epoch(
     first, again = LengthWindows(lengths, batch, seed), LengthWindows(lengths, batch, seed)
     first.set_epoch(epoch)
     again.set_epoch(epoch)
-    order = list(first)
-    assert sorted(order) == list(range(len(lengths)))
-    assert order == list(again)
-    assert len(first) == len(order)
+    batches = list(first)
+    assert sorted(index for members in batches for index in members) == list(range(len(lengths)))
+    assert batches == list(again)
+    assert len(first) == len(batches)
+    assert max(map(len, batches)) <= batch
 
 
 def test_epochs_differ_and_batches_hold_similar_lengths() -> None:
     lengths = [(i * 37) % 200 + 1 for i in range(160)]
     sampler = LengthWindows(lengths, 8, seed=0)
-    first = list(sampler)
+    batches = list(sampler)
     sampler.set_epoch(1)
-    assert first != list(sampler)
-    batches = [first[i : i + 8] for i in range(0, 160, 8)]
+    assert batches != list(sampler)
     spread = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in batches]
     assert sum(spread) / len(spread) < 30
 
 
-def test_the_prompt_and_the_padding_carry_no_weight() -> None:
-    batch = collate_rows([row(3, 2, "a"), row(1, 6, "b")], pad_id=0)
-    assert batch["ids"].shape == (2, 7)
-    assert batch["weights"].tolist() == [[0, 0, 0, 1, 1, 0, 0], [0, 1, 1, 1, 1, 1, 1]]
-    assert batch["attention"].sum(1).tolist() == [5, 7]
-    assert batch["ids"][0, 5:].tolist() == [0, 0]
+def test_every_response_token_has_the_weight_of_its_row() -> None:
+    rows = [row(3, 2, "a"), TokenRow("b", (5,), (6, 7, EOS), weight=0.5)]
+    (part,) = collate_rows(rows, pad_id=0, tokens=99, shared=True)
+    assert part["weights"].tolist() == [1, 1, 0.5, 0.5, 0.5]
+    assert part["whole"] == 5
+    assert part["example_ids"] == ["a", "b"]
 
 
-def test_pairs_are_all_chosen_then_all_rejected() -> None:
-    pair = Pair(
-        example_id="a",
-        prompt_ids=(5, 6),
-        chosen_ids=(7, EOS),
-        rejected_ids=(8, 9, EOS),
+def test_a_large_batch_is_split_and_still_weighs_by_the_whole() -> None:
+    rows = [row(10, 10, str(i)) for i in range(6)]
+    parts = collate_rows(rows, pad_id=0, tokens=40, shared=True)
+    assert [len(part["example_ids"]) for part in parts] == [2, 2, 2]
+    assert {part["whole"] for part in parts} == {60}
+
+
+def a_pair(prompt: tuple[int, ...], chosen: int, rejected: int, **fields: Any) -> Pair:
+    return Pair(
+        example_id=str(prompt),
+        prompt_ids=prompt,
+        chosen_ids=(chosen, EOS),
+        rejected_ids=(rejected, rejected, EOS),
         kind="safety",
         why="",
-        margin=0.25,
-        weight=2.0,
-        chosen_reference=-1.0,
-        rejected_reference=-2.0,
+        chosen_reference=-1.0 * chosen,
+        rejected_reference=-2.0 * rejected,
+        **fields,
     )
-    batch = collate_pairs([pair, pair], pad_id=0)
-    assert batch["ids"].tolist() == [[5, 6, 7, EOS, 0]] * 2 + [[5, 6, 8, 9, EOS]] * 2
-    assert batch["response"].sum(1).tolist() == [2, 2, 3, 3]
-    assert batch["margin"].tolist() == [0.25, 0.25]
-    assert batch["weight"].tolist() == [2.0, 2.0]
-    assert torch.equal(batch["ref_rejected"], torch.tensor([-2.0, -2.0]))
+
+
+def test_a_response_of_several_pairs_is_laid_out_once() -> None:
+    pairs = [a_pair((5, 6), 7, 8, margin=0.25), a_pair((4,), 7, 8), a_pair((5, 6), 7, 9, weight=2)]
+    groups = groups_of(pairs)
+    assert [group.group.responses for group in groups] == [
+        ((7, EOS), (8, 8, EOS), (9, 9, EOS)),
+        ((7, EOS), (8, 8, EOS)),
+    ]
+    (part,) = collate_pairs(groups, pad_id=0, tokens=99, shared=True)
+    assert part["chosen"].tolist() == [0, 0, 3]
+    assert part["rejected"].tolist() == [1, 2, 4]
+    assert part["references"].tolist() == [-7, -16, -18, -7, -16]
+    assert part["lengths"].tolist() == [2, 3, 3, 2, 3]
+    assert part["margin"].tolist() == [0.25, 0, 0]
+    assert part["weight"].tolist() == [1, 2, 1]
+    assert part["owners"].tolist() == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 4]
+    assert part["whole"] == 3
+
+
+def test_parts_of_a_batch_number_their_own_responses() -> None:
+    groups = groups_of([a_pair((number,) * 9, 7, 8) for number in (2, 3, 4)])
+    parts = collate_pairs(groups, pad_id=0, tokens=20, shared=True)
+    assert [part["chosen"].tolist() for part in parts] == [[0], [0], [0]]
+    assert {part["whole"] for part in parts} == {3}
+
+
+def test_pairs_without_reference_make_no_group() -> None:
+    pair = a_pair((5,), 7, 8).model_copy(update={"chosen_reference": None})
+    with pytest.raises(ValueError, match="missing"):
+        groups_of([pair])
 
 
 def test_rows_that_teach_nothing_or_never_to_stop_are_refused() -> None:
@@ -90,6 +123,8 @@ def test_rows_that_teach_nothing_or_never_to_stop_are_refused() -> None:
         check_rows([TokenRow("a", (2,), ())], EOS, 99, settings)
     with pytest.raises(InputError, match="does not end in EOS"):
         check_rows([TokenRow("a", (2,), (3, 4))], EOS, 99, settings)
+    with pytest.raises(InputError, match="prompt has no token"):
+        check_rows([TokenRow("a", (), (3, EOS))], EOS, 99, settings)
     with pytest.raises(InputError, match="nothing to train on"):
         check_rows([], EOS, 99, settings)
 

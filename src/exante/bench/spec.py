@@ -60,6 +60,8 @@ class TrainingSpec(Described):
     """Of the matrix products; weights and optimizer are float32 on both sides."""
     sweep: Literal["full", "short"] = "full"
     """How many of TRL's settings are tried: `short` varies the attention only, for tests."""
+    compiled: bool = True
+    """Does exante compile its layers? TRL is tried with and without."""
     beta: float = Field(default=0.1, gt=0)
     learning_rate: float = Field(default=1e-4, gt=0)
     """Constant; large enough that losses move and a wrong gradient shows."""
@@ -137,6 +139,7 @@ PRESETS = {
         warmup=1,
         precision="bfloat16",
         sweep="short",
+        compiled=False,
         learning_rate=1e-3,
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import sys
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -17,11 +18,7 @@ _PAYS = 500_000
 def compiler_found(device: str) -> bool:
     """Can torch.compile build kernels for the device here: a C++ compiler, or Triton?"""
     if device.startswith("cuda"):
-        try:
-            import triton  # noqa: F401
-        except ImportError:
-            return False
-        return True
+        return find_spec("triton") is not None
     return sys.platform == "linux" and any(map(shutil.which, ("g++", "clang++", "c++")))
 
 

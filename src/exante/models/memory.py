@@ -10,7 +10,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _SETTINGS = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 512 << 20}
 """Bytes. Larger blocks are returned at once: kept in the heap, they would tear it to pieces."""
 _KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
-_KEPT_KERNELS = 64
+_KEPT_KERNELS = 512
 
 
 def tune_memory() -> None:

@@ -61,7 +61,9 @@ class Packed:
         return {name: getattr(self, name) for name in names}
 
 
-def pack(groups: Sequence[Group], pad_id: int, *, shared: bool = True, multiple: int = 8) -> Packed:
+def pack(
+    groups: Sequence[Group], pad_id: int, *, shared: bool = True, multiple: int = 16
+) -> Packed:
     """The groups as one batch; rows are as wide as the longest group, up to a `multiple`.
 
     With `shared=False` every response gets a row of its own, with its prompt: what any causal model

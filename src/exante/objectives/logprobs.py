@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -11,9 +12,12 @@ from torch import Tensor
 
 _TILE = 1 << 22
 """Logits that are computed at a time: 16 MB in float32."""
+_CHUNK = 4096
+"""Tokens that are worked on at a time."""
+_ROUND = 64
+"""Kernels are built per shape: a few round sizes, instead of a new one at every batch."""
 _KEPT_BYTES = 64 << 20
 """Up to here logits are kept for the backward pass; beyond, they are computed once more."""
-_SMALLEST_CHUNK = 128
 
 
 def target_logprobs(
@@ -39,13 +43,17 @@ def linear_logprobs(
     """
     device = states.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-    value: Tensor = _LinearLogprobs.apply(states, weight, targets, bias, dtype, kept_bytes)  # type: ignore[no-untyped-call]
-    return value
+    count = len(states)
+    more = -count % _ROUND
+    states, targets = F.pad(states, (0, 0, 0, more)), F.pad(targets, (0, more))
+    apply: Any = _LinearLogprobs.apply
+    value: Tensor = apply(states, weight, targets, bias, dtype, kept_bytes)
+    return value[:count]
 
 
 def chunk_tokens(vocabulary: int) -> int:
-    """Tokens whose logits make one tile."""
-    return max(_SMALLEST_CHUNK, _TILE // vocabulary)
+    """Tokens whose logits, over the whole vocabulary, make one tile."""
+    return max(_ROUND, _TILE // vocabulary)
 
 
 class _LinearLogprobs(torch.autograd.Function):
@@ -65,45 +73,46 @@ class _LinearLogprobs(torch.autograd.Function):
         ctx.types = states.dtype, weight.dtype
         h, w = states.to(dtype), weight.to(dtype)
         b = None if bias is None else bias.to(dtype)
-        size = chunk_tokens(len(weight))
-        count = len(states)
-        keep = count * len(weight) * h.element_size() <= kept_bytes and any(ctx.needs_input_grad)
-        kept = [] if keep else None
-        norms = states.new_empty(count, dtype=torch.float32)
-        values = torch.empty_like(norms)
-        for first in range(0, count, size):
-            part = slice(first, first + size)
-            with torch.autocast(states.device.type, enabled=False):
-                logits = F.linear(h[part], w, b)
-            if kept is not None:
+        keep = len(h) * len(w) * h.element_size() <= kept_bytes and any(ctx.needs_input_grad)
+        kept: list[Tensor] = []
+        norms = torch.full((len(h),), -torch.inf, device=h.device)
+        values = torch.zeros_like(norms)
+        for rows, columns in _tiles(len(h), len(w)):
+            with torch.autocast(h.device.type, enabled=False):
+                logits = F.linear(h[rows], w[columns], None if b is None else b[columns])
+            if keep:
                 kept.append(logits)
-            norms[part] = logits.float().logsumexp(-1)
-            values[part] = logits.gather(1, targets[part, None])[:, 0]
-        ctx.save_for_backward(h, w, b, targets, norms, *(kept or ()))
+            norms[rows] = torch.logaddexp(norms[rows], logits.float().logsumexp(-1))
+            place, inside = _within(targets[rows], columns)
+            values[rows] += logits.gather(1, place)[:, 0] * inside
+        ctx.save_for_backward(h, w, b, targets, norms, *kept)
         ctx.kept = keep
         return values.sub_(norms)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         h, w, b, targets, norms, *kept = ctx.saved_tensors
         for_states, for_weight, _, for_bias = ctx.needs_input_grad[:4]
-        size = chunk_tokens(len(w))
-        d_states = torch.empty_like(h) if for_states else None
+        d_states = torch.zeros_like(h, dtype=torch.float32) if for_states else None
         d_weight = torch.zeros_like(w, dtype=torch.float32) if for_weight else None
         d_bias = torch.zeros(len(w), device=w.device) if for_bias else None
-        for number, first in enumerate(range(0, len(h), size)):
-            part = slice(first, first + size)
-            logits = kept[number] if ctx.kept else F.linear(h[part], w, b)
-            share = (logits.float() - norms[part, None]).exp_()
-            share *= -gradient[part, None]
-            share.scatter_add_(1, targets[part, None], gradient[part, None])
+        for number, (rows, columns) in enumerate(_tiles(len(h), len(w))):
+            logits = (
+                kept[number]
+                if ctx.kept
+                else F.linear(h[rows], w[columns], None if b is None else b[columns])
+            )
+            place, inside = _within(targets[rows], columns)
+            share = (logits.float() - norms[rows, None]).exp_()
+            share *= -gradient[rows, None]
+            share.scatter_add_(1, place, (gradient[rows] * inside)[:, None])
             if d_bias is not None:
-                d_bias += share.sum(0)
+                d_bias[columns] += share.sum(0)
             slope = share.to(w.dtype)
             if d_states is not None:
-                torch.mm(slope, w, out=d_states[part])
+                d_states[rows] += slope @ w[columns]
             if d_weight is not None:
-                d_weight += slope.T @ h[part]
+                d_weight[columns] += slope.T @ h[rows]
         own, theirs = ctx.types
         return (
             None if d_states is None else d_states.to(own),
@@ -113,6 +122,22 @@ class _LinearLogprobs(torch.autograd.Function):
             None,
             None,
         )
+
+
+def _tiles(tokens: int, vocabulary: int) -> Iterator[tuple[slice, slice]]:
+    """Rows and columns of each tile; few chunks of tokens, for each adds to all of the weights."""
+    for row in range(0, tokens, _CHUNK):
+        rows = slice(row, min(row + _CHUNK, tokens))
+        width = max(_ROUND, _TILE // (rows.stop - rows.start) // _ROUND * _ROUND)
+        for column in range(0, vocabulary, width):
+            yield rows, slice(column, min(column + width, vocabulary))
+
+
+def _within(targets: Tensor, columns: slice) -> tuple[Tensor, Tensor]:
+    """Where each target is in a tile, (tokens, 1), and whether it is there at all, (tokens,)."""
+    inside = (targets >= columns.start) & (targets < columns.stop)
+    place = (targets - columns.start).clamp(0, columns.stop - columns.start - 1)
+    return place[:, None], inside
 
 
 def response_sums(
