@@ -12,6 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from statistics import mean
+from typing import Any
 
 from pydantic import Field
 
@@ -255,7 +256,21 @@ def _pairs_of(group: Group, settings: PairSettings, nats_per_token: float) -> It
             harmful=group.example.kind == "harmful",
             chosen_unsafe=winner.judgement.unsafe is True,
             rejected_unsafe=loser.judgement.unsafe is True,
+            **_sampled_reference(winner.generation, loser.generation),
         )
+
+
+def _sampled_reference(chosen: Generation, rejected: Generation) -> dict[str, Any]:
+    """The sampler's own log-probs of both turns, if one model sampled and scored both whole."""
+    both = (chosen, rejected)
+    whole = all(len(g.logprobs) == len(g.token_ids) for g in both)
+    if not whole or not chosen.scored_by or chosen.scored_by != rejected.scored_by:
+        return {}
+    return {
+        "chosen_reference": sum(chosen.logprobs),
+        "rejected_reference": sum(rejected.logprobs),
+        "scored_by": chosen.scored_by,
+    }
 
 
 def _capped(pairs: Sequence[Pair], settings: PairSettings, rng: random.Random) -> list[Pair]:

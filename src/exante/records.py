@@ -101,7 +101,9 @@ class Generation(Record):
     token_ids: tuple[int, ...]
     """The whole turn: forced tokens first, EOS last if `finish` is `stop`."""
     logprobs: tuple[float, ...] = ()
-    """Per sampled token, in nats, at temperature 1 without truncation."""
+    """Per token of the turn, forced ones included, in nats, at temperature 1 without truncation."""
+    scored_by: str = ""
+    """Fingerprint of the weights that gave them."""
     forced: int = 0
     """How many leading tokens were put there (think opening, prefill) and not sampled."""
     text: str

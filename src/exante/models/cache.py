@@ -1,7 +1,8 @@
-"""Keys and values of a batch in memory that is taken once and written in place.
+"""Keys and values of rows that start and end at different times, in memory taken once.
 
-transformers' own cache copies everything it holds at every token, which is most of the time of a
-small model; this one is the same to the model, and rows that end leave it almost for free.
+transformers' own cache copies everything it holds at every token, and all its rows must be of one
+age. Here each row has a slot and writes behind its own last token, so that a row which ends makes
+room for the next one. To the model it is a cache like any other.
 """
 
 from __future__ import annotations
@@ -11,68 +12,117 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+_GROWTH = 64
+"""Columns by which slots grow."""
 
 
-class RoomyLayer(DynamicLayer):
-    """A layer with room for `capacity` tokens; `keys` and `values` are views of what is used."""
+class Slots:
+    """Which columns the next step writes and reads, for all layers."""
 
-    def __init__(self, capacity: int) -> None:
-        """`capacity` counts prompt, forced and sampled tokens of the longest row."""
+    def __init__(self, rows: int) -> None:
+        """Room for so many rows."""
+        self.rows = rows
+        self.live = 0
+        """Rows in use: the first ones."""
+        self.width = 0
+        """Columns that attention reads."""
+        self.at = torch.zeros(0, dtype=torch.long)
+        """Of each row in use, the column of the token that is run next."""
+
+
+class SlotLayer(DynamicLayer):
+    """One layer's keys and values, (rows, heads, columns, head size)."""
+
+    def __init__(self, slots: Slots) -> None:
+        """`slots` is shared by all layers."""
         super().__init__()  # type: ignore[no-untyped-call]
-        self.capacity = capacity
-        self.used = 0
+        self.slots = slots
+        self.held: tuple[Tensor, Tensor] | None = None
 
-    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Take the memory, once the shapes are known: (rows, heads, tokens, head size)."""
-        self.dtype, self.device = key_states.dtype, key_states.device
-        self._keys = key_states.new_empty(
-            (*key_states.shape[:2], self.capacity, key_states.shape[3])
-        )
-        self._values = value_states.new_empty(
-            (*value_states.shape[:2], self.capacity, value_states.shape[3])
-        )
-        self._show(key_states.shape[0])
-        self.is_initialized = True
+    def admit(self, keys: Tensor, values: Tensor, sources: Tensor) -> None:
+        """Put prompts into the slots behind those in use; row i is copied from `sources[i]`."""
+        first, last = self.slots.live, self.slots.live + len(sources)
+        width = keys.shape[2]
+        for held, new in zip(self._room_for(keys, width), (keys, values), strict=True):
+            held[first:last, :, :width] = new[sources]
 
     def update(
         self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
     ) -> tuple[Tensor, Tensor]:
-        """Append the new tokens' keys and values; returns all of them."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        rows, start = key_states.shape[0], self.used
-        self.used += key_states.shape[2]
-        self._keys[:rows, :, start : self.used] = key_states
-        self._values[:rows, :, start : self.used] = value_states
-        return self._show(rows)
+        """Write one token per row; returns what attention reads."""
+        slots = self.slots
+        keys, values = self._room_for(key_states, slots.width)
+        rows = torch.arange(slots.live, device=key_states.device)
+        keys[rows, :, slots.at] = key_states[:, :, 0]
+        values[rows, :, slots.at] = value_states[:, :, 0]
+        return keys[: slots.live, :, : slots.width], values[: slots.live, :, : slots.width]
 
-    def batch_select_indices(self, indices: Tensor) -> None:
-        """Row `i` becomes the former row `indices[i]`; only rows that move are copied."""
-        moved = (indices != torch.arange(len(indices), device=indices.device)).nonzero()[:, 0]
-        if len(moved):
-            for held in (self._keys, self._values):
-                held[moved, :, : self.used] = held[indices[moved], :, : self.used]
-        self._show(len(indices))
+    def keep(self, stay: Tensor) -> None:
+        """Row `i` becomes the former row `stay[i]`; only rows that move are copied."""
+        moved = (stay != torch.arange(len(stay), device=stay.device)).nonzero()[:, 0]
+        if self.held is not None and len(moved):
+            width = self.slots.width
+            for held in self.held:
+                held[moved, :, :width] = held[stay[moved], :, :width]
 
-    def _show(self, rows: int) -> tuple[Tensor, Tensor]:
-        used = self._keys[:rows, :, : self.used], self._values[:rows, :, : self.used]
-        self.keys, self.values = used
-        return used
+    def get_seq_length(self) -> int:
+        """Columns in use; masks are made outside, so nobody else reads it."""
+        return self.slots.width
+
+    def _room_for(self, like: Tensor, width: int) -> tuple[Tensor, Tensor]:
+        known = 0 if self.held is None else self.held[0].shape[2]
+        if width > known:
+            columns = -(-width // _GROWTH) * _GROWTH
+            # Columns that no row has written yet are read, and masked: they must be finite.
+            grown = [
+                like.new_zeros(self.slots.rows, like.shape[1], columns, like.shape[3])
+                for _ in range(2)
+            ]
+            for old, new in zip(self.held or (), grown, strict=False):
+                new[:, :, :known] = old
+            self.held = grown[0], grown[1]
+        assert self.held is not None
+        return self.held
 
 
-def roomy_cache(config: Any, capacity: int) -> DynamicCache:
-    """A cache for a model of this config; layers that do not attend to everything stay as is."""
-    cache = DynamicCache(config=config)
-    cache.layers = [
-        RoomyLayer(capacity) if type(layer) is DynamicLayer else layer for layer in cache.layers
-    ]
-    return cache
+class SlotCache(DynamicCache):
+    """What a model gets as `past_key_values`."""
+
+    def __init__(self, config: Any, rows: int) -> None:
+        """Room for `rows` rows of a model of this config."""
+        super().__init__(config=config)
+        self.slots = Slots(rows)
+        self.layers = [SlotLayer(self.slots) for _ in self.layers or range(_layers(config))]
+
+    def admit(self, prompts: DynamicCache, sources: Tensor, lengths: Tensor) -> None:
+        """Rows behind those in use; row i continues prompt `sources[i]` of `lengths[i]` tokens."""
+        for layer, prompt in zip(self.layers, prompts.layers, strict=True):
+            layer.admit(prompt.keys, prompt.values, sources)  # type: ignore[union-attr]
+        slots = self.slots
+        slots.live += len(sources)
+        slots.at = torch.cat([slots.at.to(lengths.device), lengths])
+
+    def keep(self, stay: Tensor) -> None:
+        """Row `i` becomes the former row `stay[i]`."""
+        for layer in self.layers:
+            layer.keep(stay)  # type: ignore[union-attr]
+        self.slots.live = len(stay)
+        self.slots.at = self.slots.at[stay]
 
 
-def attends_to_all(cache: DynamicCache) -> bool:
-    """Does every layer see all earlier tokens, so that one mask fits all layers?"""
-    return all(isinstance(layer, RoomyLayer) for layer in cache.layers)
+def has_slots(config: Any) -> bool:
+    """Does every layer of such a model keep keys and values, and nothing else?"""
+    known = (DynamicLayer, DynamicSlidingWindowLayer)
+    return all(type(layer) in known for layer in DynamicCache(config=config).layers)
+
+
+def token_bytes(config: Any, size: int) -> int:
+    """Memory of one token's keys and values in all layers; `size` is that of one number."""
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return int(2 * _layers(config) * heads * width * size)
 
 
 def left_after(ended: list[int], rows: int) -> list[int]:
@@ -81,3 +131,7 @@ def left_after(ended: list[int], rows: int) -> list[int]:
     count = rows - len(gone)
     spare = iter(row for row in range(count, rows) if row not in gone)
     return [next(spare) if row in gone else row for row in range(count)]
+
+
+def _layers(config: Any) -> int:
+    return int(config.get_text_config().num_hidden_layers)

@@ -53,6 +53,13 @@ def response_logprobs_of(
     return _head_logprobs(base, chosen, targets)
 
 
+def logits_of(model: Any, states: Tensor) -> Tensor:
+    """Logits of last states, (..., vocabulary), as the model itself would give them."""
+    logits: Tensor = model.get_output_embeddings()(states)
+    adjust = _adjustment(model.config.get_text_config())
+    return adjust(logits) if adjust else logits
+
+
 def choose_attention(model: Any, width: int) -> str:
     """Set the attention that suits rows of this width on the model's device; returns its name."""
     name = "eager" if model.device.type == "cpu" and width <= _WIDEST_EAGER else "sdpa"

@@ -1,14 +1,17 @@
-"""Prompts to turns, in batches, seeded, with log-probs of the distribution that is trained.
+"""Prompts to turns, seeded, with log-probs of the distribution that is trained.
 
-Each row draws from its own random stream, named after seed, request and sample, so a row's text
-does not depend on which other rows happen to be in its batch.
+A prompt is read once for all its samples, a row that ends makes room for the next one, and rows of
+any age are decoded together. Each row draws from its own random stream, named after seed, request
+and sample, so a row's text does not depend on which other rows happen to be beside it.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -17,8 +20,18 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from transformers import DynamicCache
 
-from exante.models.cache import attends_to_all, left_after, roomy_cache
+from exante.errors import InputError
+from exante.models.cache import SlotCache, has_slots, left_after, token_bytes
 from exante.models.chat import Chat
+from exante.models.forward import logits_of
+
+_CACHE_BYTES = 512 << 20
+"""Memory for keys and values on a CPU, unless `batch_size` asks for another number of rows."""
+_CACHE_SHARE = 0.5
+"""Of a GPU's free memory."""
+_MOST_ROWS = 512
+_REFILL = 8
+"""Rows are admitted when one in so many of the slots is free: each admission costs a step."""
 
 
 class SamplingSettings(BaseModel):
@@ -34,8 +47,8 @@ class SamplingSettings(BaseModel):
     """0 takes the most likely token."""
     seed: int = 0
     """Seeds the random stream of every row."""
-    batch_size: int = Field(default=96, ge=1)
-    """Rows decoded together."""
+    batch_size: int | None = Field(default=None, ge=1)
+    """Rows decoded together; None takes as many as fit into a fixed share of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,19 +70,16 @@ class Sampled:
     token_ids: tuple[int, ...]
     """The whole turn: forced tokens, sampled tokens, EOS if it came."""
     logprobs: tuple[float, ...]
-    """Of each sampled token, in nats, at temperature 1."""
+    """Of each token of the turn, forced ones included, in nats, at temperature 1."""
     finish: Literal["stop", "length"]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Row:
-    """A turn in the making."""
+    """One turn to be sampled."""
 
     request: Request
     sample: int
-    uniforms: np.ndarray | None
-    tokens: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
 
     @property
     def start(self) -> tuple[int, ...]:
@@ -79,111 +89,191 @@ class _Row:
 def sample(
     model: Any, chat: Chat, requests: Sequence[Request], settings: SamplingSettings
 ) -> Iterator[Sampled]:
-    """All turns of all requests, batch by batch: shortest prompts first, not in request order."""
-    rows = [
-        _Row(request, index, _uniforms(request.id, index, settings))
-        for request in requests
-        for index in range(settings.n)
-    ]
-    rows.sort(key=lambda row: len(row.start))
-    for first in range(0, len(rows), settings.batch_size):
-        yield from _decode(model, chat, rows[first : first + settings.batch_size], settings)
+    """All turns of all requests, each as soon as it ends: not in the order of the requests.
 
-
-@torch.inference_mode()
-def _decode(model: Any, chat: Chat, rows: list[_Row], settings: SamplingSettings) -> list[Sampled]:
-    """Decode one batch; a row that ends leaves it, so nothing is computed for finished rows."""
-    ids, mask = _left_padded([row.start for row in rows], chat.pad_id, model.device)
-    width = ids.shape[1]
-    cache = roomy_cache(model.config, width + settings.max_new_tokens)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    mask = torch.cat([mask, mask.new_ones(len(rows), settings.max_new_tokens)], dim=1)
-    output = model(
-        input_ids=ids,
-        attention_mask=mask[:, :width],
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    live, last = list(rows), positions[:, -1]
-    ready = _ready_mask(model, cache, mask)
-    for step in range(settings.max_new_tokens):
-        tokens, logprobs = _choose(output.logits[:, -1].float(), live, step, settings)
-        for row, token, logprob in zip(live, tokens.tolist(), logprobs.tolist(), strict=True):
-            row.tokens.append(token)
-            row.logprobs.append(logprob)
-        ended = [i for i, row in enumerate(live) if row.tokens[-1] == chat.eos_id]
-        if len(ended) == len(live) or step + 1 == settings.max_new_tokens:
-            break
-        if ended:
-            stay = left_after(ended, len(live))
-            live = [live[i] for i in stay]
-            keep = torch.tensor(stay, device=ids.device)
-            tokens, last, ready = tokens[keep], last[keep], ready[keep]
-            cache.batch_select_indices(keep)
-        last = last + 1
-        output = model(
-            input_ids=tokens[:, None],
-            attention_mask=ready[..., : width + step + 1],
-            position_ids=last[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
-    return [_finished(row, chat.eos_id) for row in rows]
-
-
-def _ready_mask(model: Any, cache: DynamicCache, mask: Tensor) -> Tensor:
-    """The mask of decoding steps as attention adds it, (rows, 1, 1, tokens), where one fits all.
-
-    transformers would otherwise build the same mask anew at every step.
+    Raises:
+        InputError: the model keeps something else than keys and values between tokens.
     """
-    if not attends_to_all(cache) or model.config._attn_implementation not in ("sdpa", "eager"):
-        return mask
-    added = torch.zeros(mask.shape, dtype=model.dtype, device=mask.device)
-    return added.masked_fill_(mask == 0, torch.finfo(model.dtype).min)[:, None, None]
+    if not has_slots(model.config):
+        raise InputError(
+            f"cannot sample from {type(model).__name__}: its layers keep a state",
+            fix="use a model with attention in every layer",
+        )
+    ordered = sorted(requests, key=lambda r: len(r.prompt_ids) + len(r.forced_ids))
+    if ordered:
+        longest = len(ordered[-1].prompt_ids) + len(ordered[-1].forced_ids)
+        rows = settings.batch_size or _rows_that_fit(model, longest + settings.max_new_tokens)
+        yield from _Decoder(model, chat, settings, min(rows, len(ordered) * settings.n)).run(
+            deque(_Row(r, i) for r in ordered for i in range(settings.n))
+        )
 
 
-def _choose(
-    logits: Tensor, rows: Sequence[_Row], step: int, settings: SamplingSettings
-) -> tuple[Tensor, Tensor]:
-    """Next token of each row and its log-prob at temperature 1; logits are (rows, vocabulary)."""
-    if settings.temperature == 0:
-        tokens = logits.argmax(-1)
-    else:
-        draws = [0.0 if row.uniforms is None else float(row.uniforms[step]) for row in rows]
-        cumulative = torch.softmax(logits.double() / settings.temperature, -1).cumsum(-1)
-        uniform = torch.tensor(draws, dtype=torch.float64, device=logits.device)[:, None]
-        # Scaled by the total, because a cumulative sum of floats ends a little beside 1.
-        tokens = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
-        tokens = tokens.clamp(max=logits.shape[-1] - 1)
-    logprobs = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
-    return tokens, logprobs
+class _Decoder:
+    """Rows in slots; what is kept per row has one entry per slot, the first `live` in use."""
+
+    def __init__(self, model: Any, chat: Chat, settings: SamplingSettings, rows: int) -> None:
+        self.model, self.chat, self.settings = model, chat, settings
+        self.cache = SlotCache(model.config, rows)
+        self.rows: list[_Row] = []
+        self.device = model.device
+        longest = settings.max_new_tokens
+        self.tokens = torch.zeros(rows, longest, dtype=torch.long, device=self.device)
+        self.logprobs = torch.zeros(rows, longest, device=self.device)
+        self.uniforms = torch.zeros(rows, longest if settings.temperature else 0)
+        self.uniforms = self.uniforms.to(self.device)
+        self.counts = torch.zeros(rows, dtype=torch.long, device=self.device)
+        self.forced: list[tuple[float, ...]] = []
+
+    @torch.inference_mode()
+    def run(self, waiting: deque[_Row]) -> Iterator[Sampled]:
+        slots = self.cache.slots
+        while waiting or slots.live:
+            free = slots.rows - slots.live
+            if waiting and (not slots.live or free * _REFILL >= slots.rows):
+                states = self._admit([waiting.popleft() for _ in range(min(free, len(waiting)))])
+                first = slots.live - len(states)
+            else:
+                states, first = self._step(), 0
+            yield from self._choose(states, first)
+
+    def _admit(self, rows: list[_Row]) -> Tensor:
+        """Read each new prompt once; returns the last state of every new row."""
+        starts = [list(group) for _, group in groupby(rows, key=lambda row: row.start)]
+        ids, mask = _right_padded([group[0].start for group in starts], self.chat.pad_id)
+        prompts = DynamicCache()
+        states = self.model.get_decoder()(
+            input_ids=ids.to(self.device),
+            attention_mask=mask.to(self.device),
+            past_key_values=prompts,
+            use_cache=True,
+        ).last_hidden_state
+        sources = [number for number, group in enumerate(starts) for _ in group]
+        ends = mask.sum(1)[sources].to(self.device)
+        where = torch.tensor(sources, device=self.device)
+        first = self.cache.slots.live
+        self.cache.admit(prompts, where, ends)
+        last = first + len(rows)
+        self.counts[first:last] = 0
+        if self.settings.temperature:
+            drawn = np.stack([_uniforms(row, self.settings) for row in rows])
+            self.uniforms[first:last] = torch.from_numpy(drawn).to(self.uniforms)
+        forced = [self._forced(states[number], group[0]) for number, group in enumerate(starts)]
+        self.forced += [forced[number] for number in sources]
+        self.rows += rows
+        latest: Tensor = states[where, ends - 1]
+        return latest
+
+    def _forced(self, states: Tensor, row: _Row) -> tuple[float, ...]:
+        """Log-probs of the tokens that were put at the start of the turn."""
+        count = len(row.request.forced_ids)
+        if not count:
+            return ()
+        start = len(row.request.prompt_ids) - 1
+        logits = self._logits(states[start : start + count])
+        targets = torch.tensor(row.request.forced_ids, device=self.device)
+        return tuple((logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)).tolist())
+
+    def _step(self) -> Tensor:
+        """Run every row's latest token; returns its state."""
+        slots = self.cache.slots
+        slots.width = int(slots.at.max()) + 1
+        live = torch.arange(slots.live, device=self.device)
+        states = self.model.get_decoder()(
+            input_ids=self.tokens[live, self.counts[: slots.live] - 1, None],
+            attention_mask=self._mask(),
+            position_ids=slots.at[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state[:, 0]
+        slots.at = slots.at + 1
+        return states  # type: ignore[no-any-return]
+
+    def _mask(self) -> Any:
+        """Each row sees its own columns; one mask per kind of layer where some see a window."""
+        slots, config = self.cache.slots, self.model.config.get_text_config()
+        back = slots.at[:, None] - torch.arange(slots.width, device=self.device)
+        window = getattr(config, "sliding_window", None)
+        kinds = set(getattr(config, "layer_types", None) or ())
+        kinds = kinds or {"sliding_attention" if window else "full_attention"}
+        masks = {}
+        for kind in sorted(kinds):
+            seen = back >= 0
+            if kind == "sliding_attention" and window:
+                seen &= back < window
+            added = torch.zeros(seen.shape, dtype=self.model.dtype, device=self.device)
+            low = torch.finfo(added.dtype).min
+            masks[kind] = added.masked_fill_(~seen, low)[:, None, None]
+        return masks if len(masks) > 1 else next(iter(masks.values()))
+
+    def _choose(self, states: Tensor, first: int) -> Iterator[Sampled]:
+        """The next token of the rows from `first` on; rows that end with it leave."""
+        live = self.cache.slots.live
+        rows = torch.arange(first, live, device=self.device)
+        counts = self.counts[first:live].clone()
+        logits = self._logits(states)
+        if self.settings.temperature == 0:
+            tokens = logits.argmax(-1)
+        else:
+            tokens = _draw(logits / self.settings.temperature, self.uniforms[rows, counts])
+        logprobs = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
+        self.tokens[rows, counts], self.logprobs[rows, counts] = tokens, logprobs
+        self.counts[first:live] = counts + 1
+        over = (tokens == self.chat.eos_id) | (counts + 1 == self.settings.max_new_tokens)
+        ended = [first + place for place in over.nonzero()[:, 0].tolist()]
+        if ended:
+            yield from map(self._finished, ended)
+            self._leave(ended)
+
+    def _leave(self, ended: list[int]) -> None:
+        places = left_after(ended, self.cache.slots.live)
+        stay = torch.tensor(places, dtype=torch.long, device=self.device)
+        self.cache.keep(stay)
+        for held in (self.tokens, self.logprobs, self.uniforms, self.counts):
+            held[: len(stay)] = held[stay]
+        self.rows = [self.rows[place] for place in places]
+        self.forced = [self.forced[place] for place in places]
+
+    def _finished(self, place: int) -> Sampled:
+        row, count = self.rows[place], int(self.counts[place])
+        tokens = self.tokens[place, :count].tolist()
+        return Sampled(
+            id=row.request.id,
+            sample=row.sample,
+            token_ids=(*row.request.forced_ids, *tokens),
+            logprobs=(*self.forced[place], *self.logprobs[place, :count].tolist()),
+            finish="stop" if tokens[-1] == self.chat.eos_id else "length",
+        )
+
+    def _logits(self, states: Tensor) -> Tensor:
+        return logits_of(self.model, states).float()
 
 
-def _left_padded(
-    sequences: Sequence[Sequence[int]], pad: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _draw(logits: Tensor, uniforms: Tensor) -> Tensor:
+    """Tokens by the inverse of the cumulative distribution; logits are (rows, vocabulary)."""
+    cumulative = torch.softmax(logits, -1).cumsum(-1)
+    # Scaled by the total, because a cumulative sum of floats ends a little beside 1.
+    aims = uniforms[:, None] * cumulative[:, -1:]
+    tokens = torch.searchsorted(cumulative, aims, right=True)[:, 0]
+    return tokens.clamp(max=logits.shape[-1] - 1)
+
+
+def _rows_that_fit(model: Any, columns: int) -> int:
+    size = columns * token_bytes(model.config.get_text_config(), model.dtype.itemsize)
+    room: float = _CACHE_BYTES
+    if model.device.type == "cuda":
+        room = _CACHE_SHARE * torch.cuda.mem_get_info(model.device)[0]
+    return max(8, min(_MOST_ROWS, int(room // size)))
+
+
+def _right_padded(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
     """Token ids and attention mask, both (rows, longest)."""
     longest = max(map(len, sequences))
-    ids = [[pad] * (longest - len(s)) + list(s) for s in sequences]
-    mask = [[0] * (longest - len(s)) + [1] * len(s) for s in sequences]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    ids = [[*s, *[pad] * (longest - len(s))] for s in sequences]
+    mask = [[1] * len(s) + [0] * (longest - len(s)) for s in sequences]
+    return torch.tensor(ids), torch.tensor(mask)
 
 
-def _finished(row: _Row, eos: int) -> Sampled:
-    return Sampled(
-        id=row.request.id,
-        sample=row.sample,
-        token_ids=(*row.request.forced_ids, *row.tokens),
-        logprobs=tuple(row.logprobs),
-        finish="stop" if row.tokens[-1] == eos else "length",
-    )
-
-
-def _uniforms(request_id: str, index: int, settings: SamplingSettings) -> np.ndarray | None:
-    if settings.temperature == 0:
-        return None
-    name = f"{settings.seed} {request_id} {index}".encode()
+def _uniforms(row: _Row, settings: SamplingSettings) -> np.ndarray:
+    name = f"{settings.seed} {row.request.id} {row.sample}".encode()
     seed = int.from_bytes(hashlib.sha256(name).digest()[:8], "little")
-    return np.random.default_rng(seed).random(settings.max_new_tokens)
+    return np.random.default_rng(seed).random(settings.max_new_tokens, dtype=np.float32)

@@ -134,4 +134,4 @@ def _workload(examples: list[Example], config: LatencyConfig) -> list[Example]:
     return chosen
 
 
-STAGE = Stage("latency", 1, LatencyConfig, run, reads=("base", "policy", "prompts"))
+STAGE = Stage("latency", 2, LatencyConfig, run, reads=("base", "policy", "prompts"))

@@ -60,4 +60,4 @@ def alpha_of(gate: Path | None, first: float) -> float:
     return float(json.loads((gate / GATE).read_text(encoding="utf-8"))["next_alpha"])
 
 
-STAGE = Stage("pair", 1, PairConfig, run, reads=("judged", "prompts"), optional=("gate",))
+STAGE = Stage("pair", 2, PairConfig, run, reads=("judged", "prompts"), optional=("gate",))

@@ -43,4 +43,4 @@ def run(config: PreferConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     return asdict(summary)
 
 
-STAGE = Stage("prefer", 1, PreferConfig, run, reads=("policy", "pairs"), optional=("reference",))
+STAGE = Stage("prefer", 2, PreferConfig, run, reads=("policy", "pairs"), optional=("reference",))

@@ -11,7 +11,7 @@ from typing import Literal
 from exante import traces
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model
+from exante.models.load import load_chat, load_model, weights_fingerprint
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 from exante.records import Example, Generation, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
@@ -39,12 +39,13 @@ def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     examples = examples_of(inputs.one("prompts"), config.split)
     _require_room(examples, chat, model, config)
     done = _finished_before(out / _PARTIAL)
+    fingerprint = weights_fingerprint(folder)
     requests = {e.id: _request(e, chat, config) for e in examples}
     n = config.sampling.n
     waiting = [r for r in requests.values() if any((r.id, i) not in done for i in range(n))]
     with (out / _PARTIAL).open("a", encoding="utf-8") as file:
         for turn in sample(model, chat, waiting, config.sampling):
-            generation = _generation(turn, requests[turn.id], chat)
+            generation = _generation(turn, requests[turn.id], chat, fingerprint)
             if (turn.id, turn.sample) not in done:
                 done[turn.id, turn.sample] = generation
                 file.write(generation.model_dump_json() + "\n")
@@ -72,13 +73,14 @@ def _request(example: Example, chat: Chat, config: SampleConfig) -> Request:
     return request_of(example, chat, config.trace)
 
 
-def _generation(turn: Sampled, request: Request, chat: Chat) -> Generation:
+def _generation(turn: Sampled, request: Request, chat: Chat, fingerprint: str) -> Generation:
     return Generation(
         example_id=turn.id,
         sample=turn.sample,
         prompt_ids=request.prompt_ids,
         token_ids=turn.token_ids,
         logprobs=tuple(round(value, 5) for value in turn.logprobs),
+        scored_by=fingerprint,
         forced=len(request.forced_ids),
         text=chat.decode(turn.token_ids),
         finish=turn.finish,
@@ -117,4 +119,4 @@ def _require_room(
             )
 
 
-STAGE = Stage("sample", 1, SampleConfig, run, reads=("policy", "prompts"))
+STAGE = Stage("sample", 2, SampleConfig, run, reads=("policy", "prompts"))

@@ -67,4 +67,4 @@ def as_sampled(
     return TokenRow(example_id, prompt, chat.turn(text))
 
 
-STAGE = Stage("sft", 1, SftConfig, run, reads=("policy", "prompts", "traces"))
+STAGE = Stage("sft", 2, SftConfig, run, reads=("policy", "prompts", "traces"))
