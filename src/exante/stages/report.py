@@ -179,6 +179,12 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
         if stamp["stage"] == "prefer" and stamp["summary"].get("items") == 0
     ]
     notes += [
+        f"{label}: chosen responses ended {-ratio:.2f} nats per token less likely than under the "
+        f"reference; raise loss.anchor or lower the learning rate."
+        for label, stamp in stamps.items()
+        if (ratio := stamp["summary"].get("displaced")) is not None
+    ]
+    notes += [
         f"{label}: {dropped} of {dropped + stamp['summary']['items']} rows were longer than the "
         f"model reads, and left out of training."
         for label, stamp in stamps.items()
