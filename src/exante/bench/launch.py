@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TypeVar
 
 from exante.bench.request import Arm, Job, Process, Request, Setup
 from exante.bench.spec import Allocator, Described, Device, TrainingSpec
-from exante.errors import RunError
+from exante.errors import InputError, RunError
 
 _SHOWN_LINES = 12
 _ALLOCATORS: Mapping[Allocator, Mapping[str, str]] = {
@@ -111,6 +112,19 @@ class Data:
     spec: TrainingSpec
     model: Path
     pairs: Path
+
+
+def new_folder(output: Path) -> Path:
+    """A folder of its own for each run of the command: rows of two runs never mix."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = output / f"{stamp}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError("cannot make a new folder", where=str(output), fix="choose another --output")
 
 
 def environment(base: Mapping[str, str], setup: Process, device: Device) -> dict[str, str]:

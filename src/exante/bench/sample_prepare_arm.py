@@ -42,7 +42,11 @@ def random_prompts(spec: SamplingSpec) -> list[Prompt]:
 
 def miniature_prompts(count: int, seed: int) -> list[Prompt]:
     """Seeded test prompts of the embedded world, harmful and benign in turn."""
-    rng, chat, test = random.Random(f"asks {seed}"), load_chat(resolve(MINIATURE)), examples()["test"]
+    rng, chat, test = (
+        random.Random(f"asks {seed}"),
+        load_chat(resolve(MINIATURE)),
+        examples()["test"],
+    )
     half = -(-count // 2)
     kinds = [
         rng.sample([example for example in test if example.kind == kind], half)

@@ -20,9 +20,7 @@ def run(request: SampleRequest, _: Meter) -> Scored:
     if request.turns is None:
         raise RunError("no turns were given", where=request.name)
     prompts = prompts_of(request)
-    rows = [
-        (prompts[turn.prompt].ids, turn.token_ids) for turn in read_jsonl(request.turns, Turn)
-    ]
+    rows = [(prompts[turn.prompt].ids, turn.token_ids) for turn in read_jsonl(request.turns, Turn)]
     model = load_model(request.model, dtype=request.setup.precision, device=request.spec.device)
     pad_id = load_chat(request.model).pad_id
     return Scored(sums=score(model, rows, pad_id=pad_id, precision=request.setup.precision))

@@ -1,4 +1,4 @@
-"""Both ends of every sampling arm: the same prompts in, the same clock, the same count of tokens."""
+"""Both ends of every sampling arm: the same prompts, the same clock, the same count of tokens."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from exante.bench.lab import OWN_ALLOCATOR
-from exante.bench.launch import Answer, Launcher
+from exante.bench.launch import Launcher
 from exante.bench.measure import ORDER, ratio_of_rates
 from exante.bench.request import Arm
 from exante.bench.sampling_request import (
@@ -118,7 +118,7 @@ class Samples:
 
 
 def own_setup(spec: SamplingSpec, **changes: object) -> SampleSetup:
-    """exante's side: the spec's threads and precision, the allocator as exante sets it."""
+    """The side of exante: threads and precision of the spec, the allocator as exante sets it."""
     plain = SampleSetup(threads=spec.threads, precision=spec.precision, allocator=OWN_ALLOCATOR)
     return plain.model_copy(update=changes)
 

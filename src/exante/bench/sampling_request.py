@@ -8,6 +8,7 @@ from typing import Literal
 from exante.bench.request import Job, Process, threads_named
 from exante.bench.sampling_spec import Draw, SamplingSpec, Workload
 from exante.bench.spec import Described
+from exante.records import Record
 
 
 class GenerateSettings(Described):
@@ -57,13 +58,13 @@ class SampleRequest(Job):
     """JSON Lines of `Turn`: where sampled turns go if anybody reads them, or what is scored."""
 
 
-class Prompt(Described):
+class Prompt(Record):
     """Token ids of one prompt, the same for both sides."""
 
     ids: tuple[int, ...]
 
 
-class Turn(Described):
+class Turn(Record):
     """One sampled turn."""
 
     prompt: int

@@ -1,4 +1,4 @@
-"""What is sampled beside `generate`: model, prompts, lengths, the machine's share. No torch here."""
+"""What is sampled beside `generate`: model, prompts, lengths, machine. No torch here."""
 
 from __future__ import annotations
 
