@@ -55,7 +55,8 @@ def drawn(request: SampleRequest, turns: Sequence[Turn], seconds: float) -> Draw
             where=request.name,
         )
     if request.turns is not None:
-        write_jsonl(request.turns, sorted(turns, key=lambda turn: turn.prompt))
+        ordered = sorted(turns, key=lambda turn: turn.prompt)
+        write_jsonl(request.turns, ordered)
     return Drawn(
         seconds=seconds,
         tokens=sum(lengths),
