@@ -20,13 +20,14 @@ from exante.bench.meter import Meter
 from exante.bench.request import Job
 from exante.bench.sample_prepare_arm import miniature_prompts, random_prompts
 from exante.bench.sampled import accepted, drawn
-from exante.bench.sampling import INFERENCE, SAMPLING, bench_sampling
+from exante.bench.sampling import INFERENCE, SAMPLING, SamplingResult, bench_sampling
 from exante.bench.sampling_lab import Prompts, SamplingLab, as_called_first, own_setup
 from exante.bench.sampling_request import Drawn, GenerateSettings, SampleRequest, Turn
 from exante.bench.sampling_spec import PRESETS, preset
 from exante.bench.sampling_sweep import sweep
 from exante.bench.worker import ARMS
 from exante.cli import app
+from exante.cli.bench import _show_sampling
 from exante.errors import InputError, RunError
 from exante.records import read_jsonl
 
@@ -48,6 +49,15 @@ def lab_in(folder: Path) -> SamplingLab:
     return SamplingLab(Launcher(folder, lambda line: None), folder / "work", TINY)
 
 
+def shown_at_80_columns(
+    result: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    monkeypatch.setenv("COLUMNS", "80")
+    capsys.readouterr()
+    _show_sampling(SamplingResult.model_validate(result))
+    return capsys.readouterr().out.splitlines()
+
+
 @pytest.mark.parametrize(
     ("command", "parts", "workloads"),
     [
@@ -58,6 +68,7 @@ def lab_in(folder: Path) -> SamplingLab:
 def test_the_whole_command(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
     command: str,
     parts: dict[str, Any],
     workloads: set[str],
@@ -75,6 +86,8 @@ def test_the_whole_command(
     for found in result["gate"].values():
         assert found["greedy_equal"] == found["greedy_prompts"] > 0
         assert found["logprob_difference"] <= agreement.LOGPROB_TOLERANCE
+        # The difference is small beside the number itself, so that it means something.
+        assert found["logprob_difference"] < abs(found["logprob_size"]) / 100
     rows = result["baseline_sweep"]
     assert {row["workload"] for row in rows if row["strongest"]} == workloads
     assert all(row["failure"] is None for row in rows)
@@ -85,19 +98,13 @@ def test_the_whole_command(
     kept = [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()]
     assert {row["arm"] for row in kept} == {arm for arm in ARMS if arm.startswith("sample_")}
     assert not (folder / "work").exists()
-
-
-def test_a_table_fits_a_plain_terminal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(Launcher, "process", in_this_process)
-    monkeypatch.setitem(PRESETS, "tiny", TINY)
-    asked = ["bench", "inference", "--preset", "tiny", "--blocks", "2", "-o", str(tmp_path)]
-    done = CliRunner().invoke(app, asked, env={"COLUMNS": "80"})
-    assert done.exit_code == 0, done.output
-    shown = done.stdout.splitlines()
+    shown = shown_at_80_columns(result, monkeypatch, capsys)
     assert all(len(line) <= 80 for line in shown if not line.startswith("rows:"))
-    assert any(line.split()[:1] == ["vs_generate_single"] for line in shown)
-    assert any(line.startswith("*") for line in shown)
-    assert any(line.startswith("gate, single:") for line in shown)
+    assert {line.split()[0] for line in shown if line.startswith(" vs_")} == names
+    assert sum(line.startswith("*") for line in shown) == len(workloads)
+    assert {w for w in workloads if any(line.startswith(f"gate, {w}:") for line in shown)} == (
+        workloads
+    )
 
 
 def test_both_sides_in_processes_of_their_own_give_the_same_greedy_turns(tmp_path: Path) -> None:
@@ -159,6 +166,7 @@ GOOD: dict[str, Any] = {
     "greedy_equal": 8,
     "logprob_turns": 64,
     "logprob_difference": 1e-6,
+    "logprob_size": -0.2,
     "tokens_per_turn": (80.0, 81.0),
     "tokens_errors": 1.0,
     "nats_per_turn": (-20.0, -21.0),

@@ -32,6 +32,8 @@ class Agreement(Described):
     logprob_turns: int
     logprob_difference: float
     """Mean over our tokens of how far the sum of a turn is from a forward pass, in nats."""
+    logprob_size: float
+    """The mean log-prob of one of these tokens, to read the difference against, in nats."""
     tokens_per_turn: tuple[float, float] | None = None
     """Ours and theirs, sampled; None: the workload is greedy, and all was compared above."""
     tokens_errors: float | None = None
@@ -63,6 +65,7 @@ def check(lab: SamplingLab, prompts: Prompts) -> Agreement:
         greedy_equal=sum(a.token_ids == b.token_ids for a, b in zip(ours, theirs, strict=True)),
         logprob_turns=len(sampled),
         logprob_difference=_logprob_difference(sampled, sums),
+        logprob_size=sum(sums) / sum(len(turn.token_ids) for turn in sampled),
     )
     if sampled_sums is not None:
         found = _with_distribution(found, (sampled, sums), sampled_sums)
