@@ -6,14 +6,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from exante.bench.request import Arm, Request, Setup
+from exante.bench.request import Arm, Job, Process, Request, Setup
 from exante.bench.spec import Allocator, Described, Device, TrainingSpec
-from exante.errors import RunError
+from exante.errors import InputError, RunError
 
 _SHOWN_LINES = 12
 _ALLOCATORS: Mapping[Allocator, Mapping[str, str]] = {
@@ -53,14 +54,11 @@ class Launcher:
         answer: type[Answer],
         weights: Path | None = None,
     ) -> Answer:
-        """The arm's answer.
+        """The answer of an arm that trains, or that prepares or measures for training.
 
         Raises:
             RunError: the process failed; names the arm and shows the end of its stderr.
         """
-        self.count += 1
-        place = self.folder / "processes" / f"{self.count:03}"
-        place.mkdir(parents=True)
         request = Request(
             arm=arm,
             name=name,
@@ -68,35 +66,41 @@ class Launcher:
             setup=setup,
             model=data.model,
             pairs=data.pairs,
-            result=place / "result.json",
             weights=weights,
         )
-        (place / "request.json").write_text(request.model_dump_json(indent=2), encoding="utf-8")
-        self.say(f"{self.count:3} {name}: {arm}, {setup.name}")
+        return self.process(request, data.spec.device, answer)
+
+    def process(self, job: Job, device: Device, answer: type[Answer]) -> Answer:
+        """What a fresh process answers to the job.
+
+        Raises:
+            RunError: the process failed; names the arm and shows the end of its stderr.
+        """
+        self.count += 1
+        place = self.folder / "processes" / f"{self.count:03}"
+        place.mkdir(parents=True)
+        asked = job.model_copy(update={"result": place / "result.json"})
+        (place / "request.json").write_text(asked.model_dump_json(indent=2), encoding="utf-8")
+        self.say(f"{self.count:3} {job.name}: {job.arm}, {job.setup.name}")
         log = place / "stderr.log"
         with log.open("w", encoding="utf-8") as stream:
             done = subprocess.run(
                 [sys.executable, "-m", "exante.bench.worker", str(place / "request.json")],
-                env=environment(os.environ, setup, data.spec.device),
+                env=environment(os.environ, job.setup, device),
                 stdout=stream,
                 stderr=stream,
                 check=False,
             )
-        if done.returncode or not request.result.is_file():
-            raise RunError(_failure(arm, setup, done.returncode, log), where=name)
-        found = answer.model_validate_json(request.result.read_text(encoding="utf-8"))
-        self._keep(request, found)
+        if done.returncode or not asked.result.is_file():
+            raise RunError(_failure(job.arm, job.setup, done.returncode, log), where=job.name)
+        found = answer.model_validate_json(asked.result.read_text(encoding="utf-8"))
+        self._keep(asked, found)
         return found
 
-    def _keep(self, request: Request, found: Described) -> None:
-        row = {
-            "number": self.count,
-            "name": request.name,
-            "arm": request.arm,
-            "setup": request.setup.model_dump(mode="json"),
-            "spec": request.spec.model_dump(mode="json"),
-            "result": found.model_dump(mode="json"),
-        }
+    def _keep(self, job: Job, found: Described) -> None:
+        paths = {"model", "result", "pairs", "prompts", "turns", "weights"}
+        asked = job.model_dump(mode="json", exclude=paths)
+        row = {"number": self.count, **asked, "result": found.model_dump(mode="json")}
         with (self.folder / "runs.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
@@ -110,7 +114,20 @@ class Data:
     pairs: Path
 
 
-def environment(base: Mapping[str, str], setup: Setup, device: Device) -> dict[str, str]:
+def new_folder(output: Path) -> Path:
+    """A folder of its own for each run of the command: rows of two runs never mix."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
+        folder = output / f"{stamp}{suffix}"
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        return folder
+    raise InputError("cannot make a new folder", where=str(output), fix="choose another --output")
+
+
+def environment(base: Mapping[str, str], setup: Process, device: Device) -> dict[str, str]:
     """The variables of an arm's process: equal on both sides but for what the setup says."""
     kept = {name: value for name, value in base.items() if not name.startswith(_CLEANED)}
     return {
@@ -127,7 +144,7 @@ def environment(base: Mapping[str, str], setup: Setup, device: Device) -> dict[s
     }
 
 
-def _failure(arm: Arm, setup: Setup, code: int, log: Path) -> str:
+def _failure(arm: Arm, setup: Process, code: int, log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     shown = "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])
     return f"the {arm} arm ({setup.name}) ended with code {code}; its last lines:\n{shown}"

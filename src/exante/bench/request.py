@@ -9,7 +9,16 @@ from pydantic import Field
 
 from exante.bench.spec import Allocator, Described, Precision, TrainingSpec
 
-Arm = Literal["prepare", "exante", "trl", "gemm"]
+Arm = Literal[
+    "prepare",
+    "exante",
+    "trl",
+    "gemm",
+    "sample_prepare",
+    "sample_exante",
+    "sample_generate",
+    "sample_score",
+]
 
 
 class TrlSettings(Described):
@@ -26,20 +35,30 @@ class TrlSettings(Described):
     """Never logs; TRL as installed does every ten steps."""
 
 
-class Setup(Described):
-    """How an arm's process runs."""
+class Process(Described):
+    """How a process runs, whatever it does."""
 
     threads: int
     precision: Precision
+    allocator: Allocator
+
+    @property
+    def name(self) -> str:
+        """One line for tables and messages."""
+        return f"{self.precision}, {threads_named(self.threads)}, malloc {self.allocator}"
+
+
+class Setup(Process):
+    """How an arm's process trains."""
+
     pairs_per_batch: int
     """May differ from the spec's in a sweep: the same pairs in the same order, cut otherwise."""
-    allocator: Allocator
     trl: TrlSettings | None = None
 
     @property
     def name(self) -> str:
         """One line for tables and messages."""
-        parts = [self.precision, f"{self.pairs_per_batch} pairs", _threads(self.threads)]
+        parts = [self.precision, f"{self.pairs_per_batch} pairs", threads_named(self.threads)]
         if self.trl is not None:
             parts.append(self.trl.attention)
             parts += ["compiled"] if self.trl.compiled else []
@@ -48,19 +67,26 @@ class Setup(Described):
         return ", ".join([*parts, f"malloc {self.allocator}"])
 
 
-class Request(Described):
-    """One process's work."""
+class Job(Described):
+    """What every process is told; those that train or sample are told more."""
 
     arm: Arm
     name: str
     """For messages: which comparison wants this."""
+    setup: Process
+    model: Path
+    """Folder of the starting weights, which are a training's reference, too."""
+    result: Path = Path("result.json")
+    """Where the answer goes: the launcher gives each process its own folder."""
+
+
+class Request(Job):
+    """A training, or what is made or measured for one."""
+
     spec: TrainingSpec
     setup: Setup
-    model: Path
-    """Folder of the starting weights, which are the reference, too."""
     pairs: Path
     """JSON Lines of pairs: warm-up first, then what is timed; reference log-probs included."""
-    result: Path
     weights: Path | None = None
     """Where the trained weights go (safetensors), if anybody asks for them."""
 
@@ -140,5 +166,6 @@ class GemmRates(Described):
         return self.flops / self.seconds
 
 
-def _threads(count: int) -> str:
+def threads_named(count: int) -> str:
+    """The number with its unit."""
     return "1 thread" if count == 1 else f"{count} threads"

@@ -13,7 +13,7 @@ from typing import Any
 from exante.bench import floor, measure, parity
 from exante.bench.data import make_batches
 from exante.bench.lab import Block, Lab, plain_setup
-from exante.bench.launch import Data, Launcher
+from exante.bench.launch import Data, Launcher, new_folder
 from exante.bench.parity import Parity
 from exante.bench.request import Setup
 from exante.bench.spec import Described, TrainingSpec
@@ -106,7 +106,7 @@ def bench_training(
             fix="pip install 'exante[dev]'",
         )
     start = time.monotonic()
-    folder = _new_folder(output)
+    folder = new_folder(output)
     lab = Lab(Launcher(folder, say), folder / "work")
     found = _Found()
     for part in dict.fromkeys(["plain", *(["groups"] if "groups" in parts else [])]):
@@ -270,16 +270,3 @@ def _memory_details(block: Block) -> dict[str, Any]:
         "ours": [run.memory.model_dump() for run in block.ours],
         "theirs": [run.memory.model_dump() for run in block.theirs],
     }
-
-
-def _new_folder(output: Path) -> Path:
-    """A folder of its own for each run of the command: rows of two runs never mix."""
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", *(f"-{number}" for number in range(2, 100))):
-        folder = output / f"{stamp}{suffix}"
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        return folder
-    raise InputError("cannot make a new folder", where=str(output), fix="choose another --output")

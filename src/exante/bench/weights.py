@@ -18,8 +18,15 @@ _TEMPLATE = (
 )
 
 
-def save_random_model(folder: Path, shape: Shape, seed: int) -> tuple[str, int]:
-    """Write weights, config and tokenizer; returns their hash and the number of parameters."""
+def save_random_model(
+    folder: Path, shape: Shape, seed: int, *, endless: bool = False
+) -> tuple[str, int]:
+    """Write weights, config and tokenizer; returns their hash and the number of parameters.
+
+    `endless` gives the end of a turn an id behind the vocabulary: all who sample look for it, and
+    nobody can draw it, so that turns have the length that was asked for without any extra work.
+    """
+    eos = shape.vocabulary if endless else EOS
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=shape.vocabulary,
@@ -31,18 +38,20 @@ def save_random_model(folder: Path, shape: Shape, seed: int) -> tuple[str, int]:
         max_position_embeddings=LONGEST,
         tie_word_embeddings=shape.tied,
         bos_token_id=None,
-        eos_token_id=EOS,
+        # A config may only name tokens that the model has an embedding of.
+        eos_token_id=None if endless else EOS,
         pad_token_id=PAD,
     )
     model = LlamaForCausalLM(config)
+    model.generation_config.eos_token_id = eos
     model.save_pretrained(folder)
-    _tokenizer().save_pretrained(folder)
+    _tokenizer(eos).save_pretrained(folder)
     return weights_fingerprint(folder), sum(p.numel() for p in model.parameters())
 
 
-def _tokenizer() -> PreTrainedTokenizerFast:
+def _tokenizer(eos: int) -> PreTrainedTokenizerFast:
     # Arms are given token ids; a tokenizer is there because loaders insist on one.
-    words = {"<pad>": PAD, "</s>": EOS, "<unk>": 2, "<bot>": 3}
+    words = {"<pad>": PAD, "</s>": eos, "<unk>": 2, "<bot>": 3}
     plain = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
     plain.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     fast = PreTrainedTokenizerFast(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +12,26 @@ from exante.errors import InputError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from exante.bench.agreement import Agreement
+    from exante.bench.sampling import SamplingResult
+    from exante.bench.sampling_spec import SamplingSpec
     from exante.bench.spec import TrainingSpec
     from exante.bench.training import TrainingResult
+
+_SamplingPreset = Annotated[
+    str | None, typer.Option("--preset", help="cpu, cuda or tiny; None: by device.")
+]
+_Device = Annotated[str | None, typer.Option(help="cpu or cuda; None: the preset's.")]
+_Threads = Annotated[int | None, typer.Option(help="Threads of every process.")]
+_Precision = Annotated[
+    str | None, typer.Option(help="float32 or bfloat16 weights; None: the preset's.")
+]
+_Blocks = Annotated[int, typer.Option(help="Interleaved blocks per ratio.", min=1)]
+_Only = Annotated[str | None, typer.Option(help="Parts with commas between them; None: all.")]
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+_Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Raw rows and logs go to a new folder in it.")
+]
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure exante beside its peers.")
 
@@ -28,16 +46,12 @@ def training(
     preset: Annotated[
         str | None, typer.Option(help="cpu, vocabulary, cuda or tiny; None: by device.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu or cuda; None: the preset's.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of every process.")] = None,
-    blocks: Annotated[int, typer.Option(help="Interleaved blocks per ratio.", min=1)] = 5,
-    only: Annotated[
-        str | None, typer.Option(help="Parts with commas between them; None: all.")
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Raw rows and logs go to a new folder in it.")
-    ] = Path("runs/bench-training"),
+    device: _Device = None,
+    threads: _Threads = None,
+    blocks: _Blocks = 5,
+    only: _Only = None,
+    as_json: _Json = False,
+    output: _Output = Path("runs/bench-training"),
 ) -> None:
     """Preference training beside TRL's DPOTrainer: equal work, checked before it is timed.
 
@@ -60,17 +74,99 @@ def training(
         _show(result)
 
 
+@bench_app.command()
+def sampling(
+    preset: _SamplingPreset = None,
+    device: _Device = None,
+    threads: _Threads = None,
+    precision: _Precision = None,
+    blocks: _Blocks = 5,
+    only: _Only = None,
+    as_json: _Json = False,
+    output: _Output = Path("runs/bench-sampling"),
+) -> None:
+    """Many turns per prompt beside transformers' generate: checked before it is timed.
+
+    Parts: gate, sweep, default, equal, natural.
+
+    Example: exante bench sampling --preset cpu --only equal --json
+    """
+    from exante.bench.sampling import bench_sampling
+
+    result = bench_sampling(
+        _sampling_spec(preset, device, threads, precision),
+        blocks=blocks,
+        only=only.split(",") if only else None,
+        output=output,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    if as_json:
+        typer.echo(result.model_dump_json())
+    else:
+        _show_sampling(result)
+
+
+@bench_app.command()
+def inference(
+    preset: _SamplingPreset = None,
+    device: _Device = None,
+    threads: _Threads = None,
+    precision: _Precision = None,
+    blocks: _Blocks = 5,
+    only: _Only = None,
+    as_json: _Json = False,
+    output: _Output = Path("runs/bench-inference"),
+) -> None:
+    """One greedy turn at a time beside transformers' generate: checked before it is timed.
+
+    Parts: gate, sweep, single.
+
+    Example: exante bench inference --preset cpu --json
+    """
+    from exante.bench.sampling import bench_inference
+
+    result = bench_inference(
+        _sampling_spec(preset, device, threads, precision),
+        blocks=blocks,
+        only=only.split(",") if only else None,
+        output=output,
+        say=lambda line: typer.echo(line, err=True),
+    )
+    if as_json:
+        typer.echo(result.model_dump_json())
+    else:
+        _show_sampling(result)
+
+
 def _spec(name: str | None, device: str | None, threads: int | None) -> TrainingSpec:
     from exante.bench.spec import preset
 
+    return preset(name or device or "cpu").but(**_asked(device, threads))
+
+
+def _sampling_spec(
+    name: str | None, device: str | None, threads: int | None, precision: str | None
+) -> SamplingSpec:
+    from exante.bench.sampling_spec import preset
+
+    if precision not in (None, "float32", "bfloat16"):
+        raise InputError(
+            f"unknown precision {precision!r}", where="--precision", fix="known: float32, bfloat16"
+        )
+    asked = _asked(device, threads)
+    if precision is not None:
+        asked["precision"] = precision
+    return preset(name or device or "cpu").but(**asked)
+
+
+def _asked(device: str | None, threads: int | None) -> dict[str, Any]:
+    """The fields of a spec that the command line changes."""
     if device not in (None, "cpu", "cuda"):
         raise InputError(f"unknown device {device!r}", where="--device", fix="known: cpu, cuda")
-    spec = preset(name or device or "cpu")
-    changes = {"device": device, "threads": threads}
-    asked = {field: value for field, value in changes.items() if value is not None}
     if threads is not None and threads < 1:
         raise InputError("at least one thread", where="--threads")
-    return spec.but(**asked)
+    changes = {"device": device, "threads": threads}
+    return {field: value for field, value in changes.items() if value is not None}
 
 
 def _show(result: TrainingResult) -> None:
@@ -94,6 +190,58 @@ def _show(result: TrainingResult) -> None:
     console.print(f"rows: {result.folder / 'runs.jsonl'}", soft_wrap=True)
 
 
+def _show_sampling(result: SamplingResult) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if result.baseline_sweep:
+        console.print("Settings of generate; * is the strongest of its workload\n", style="bold")
+        sweep = _table("", "settings", "tokens/s")
+        for row in result.baseline_sweep:
+            speed = "failed" if row.tokens_per_second is None else f"{row.tokens_per_second:.0f}"
+            sweep.add_row("*" if row.strongest else "", f"{row.workload}: {row.name}", speed)
+        console.print(sweep)
+        console.print()
+    if result.pairs:
+        console.print("exante beside generate, medians over blocks\n", style="bold")
+        console.print(_speed_table(result))
+        console.print()
+    for workload, found in result.gate.items():
+        console.print(
+            f"gate, {workload}: {found.greedy_equal} of {found.greedy_prompts} greedy turns equal, "
+            f"log-probs within {found.logprob_difference:.1e} nats per token" + _distribution(found)
+        )
+    for note in result.notes:
+        console.print(f"note: {note}", style="dim")
+    console.print(f"rows: {result.folder / 'runs.jsonl'}", soft_wrap=True)
+
+
+def _distribution(found: Agreement) -> str:
+    if found.tokens_per_turn is None or found.nats_errors is None:
+        return ""
+    ours, theirs = found.tokens_per_turn
+    return (
+        f", {ours:.1f} and {theirs:.1f} tokens per turn ({found.tokens_errors:.1f} standard "
+        f"errors apart; their log-probs {found.nats_errors:.1f})"
+    )
+
+
+def _speed_table(result: SamplingResult) -> Table:
+    table = _table("", "ratio", "median", "95 % interval", "blocks", "tokens/s", "generate")
+    for name, ratios in result.pairs.items():
+        rates = result.tokens_per_second[name]
+        numbers = (f"{rates['ours']:.0f}", f"{rates['theirs']:.0f}")
+        bounds = result.intervals[name]
+        table.add_row(
+            "", name, f"{result.ratios[name]:.2f}", _interval(bounds), str(len(ratios)), *numbers
+        )
+    return table
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return f"{bounds[0]:.2f} to {bounds[1]:.2f}" if bounds else "one block"
+
+
 def _sweep_table(result: TrainingResult) -> Table:
     table = _table("", "settings", "pairs/s", "MB")
     for row in result.baseline_sweep:
@@ -107,8 +255,7 @@ def _ratio_table(result: TrainingResult) -> Table:
     table = _table("", "ratio", "median", "95 % interval", "blocks")
     for name, value in result.ratios.items():
         if value is not None:
-            bounds = result.intervals[name]
-            interval = f"{bounds[0]:.2f} to {bounds[1]:.2f}" if bounds else "one block"
+            interval = _interval(result.intervals[name])
             table.add_row("", name, f"{value:.2f}", interval, str(len(result.pairs[name])))
     if result.share_of_floor is not None:
         count = str(len(result.floor["shares"]))
