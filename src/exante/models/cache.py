@@ -16,6 +16,8 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 _GROWTH = 64
 """Columns by which slots grow."""
+_ROUND = 16
+"""Kernels of low precision are built per number of rows: free slots are run, too, to have few."""
 
 
 class Slots:
@@ -26,10 +28,21 @@ class Slots:
         self.rows = rows
         self.live = 0
         """Rows in use: the first ones."""
+        self.run = 0
+        """Rows that go through the model: those in use, and some more for a round number."""
         self.width = 0
         """Columns that attention reads."""
         self.at = torch.zeros(0, dtype=torch.long)
         """Of each row in use, the column of the token that is run next."""
+        self.columns = self.at
+        """The same for all rows of the run."""
+
+    def open(self) -> Tensor:
+        """Get ready for one step; returns the column each row of the run writes, (run,)."""
+        self.run = min(self.rows, -(-self.live // _ROUND) * _ROUND)
+        self.width = int(self.at.max()) + 1
+        self.columns = torch.cat([self.at, self.at.new_zeros(self.run - self.live)])
+        return self.columns
 
 
 class SlotLayer(DynamicLayer):
@@ -54,10 +67,10 @@ class SlotLayer(DynamicLayer):
         """Write one token per row; returns what attention reads."""
         slots = self.slots
         keys, values = self._room_for(key_states, slots.width)
-        rows = torch.arange(slots.live, device=key_states.device)
-        keys[rows, :, slots.at] = key_states[:, :, 0]
-        values[rows, :, slots.at] = value_states[:, :, 0]
-        return keys[: slots.live, :, : slots.width], values[: slots.live, :, : slots.width]
+        rows = torch.arange(slots.run, device=key_states.device)
+        keys[rows, :, slots.columns] = key_states[:, :, 0]
+        values[rows, :, slots.columns] = value_states[:, :, 0]
+        return keys[: slots.run, :, : slots.width], values[: slots.run, :, : slots.width]
 
     def keep(self, stay: Tensor) -> None:
         """Row `i` becomes the former row `stay[i]`; only rows that move are copied."""

@@ -130,6 +130,13 @@ def native_bfloat16(device: str) -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def sampling_dtype(precision: str, device: str | None = None) -> str:
+    """The type of weights to sample with; `auto` is bfloat16 where the device has it natively."""
+    if precision != "auto":
+        return precision
+    return "bfloat16" if native_bfloat16(device or default_device()) else "float32"
+
+
 def autocast(device: str, precision: str) -> Any:
     """Context in which matrix products run in `precision`: float32, bfloat16, or auto.
 

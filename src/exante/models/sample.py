@@ -49,6 +49,8 @@ class SamplingSettings(BaseModel):
     """Seeds the random stream of every row."""
     batch_size: int | None = Field(default=None, ge=1)
     """Rows decoded together; None takes as many as fit into a fixed share of memory."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the weights while sampling; `auto` is bfloat16 where the device computes in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,22 +178,25 @@ class _Decoder:
     def _step(self) -> Tensor:
         """Run every row's latest token; returns its state."""
         slots = self.cache.slots
-        slots.width = int(slots.at.max()) + 1
+        columns = slots.open()
         live = torch.arange(slots.live, device=self.device)
+        tokens = columns.new_zeros(slots.run)
+        tokens[: slots.live] = self.tokens[live, self.counts[: slots.live] - 1]
         states = self.model.get_decoder()(
-            input_ids=self.tokens[live, self.counts[: slots.live] - 1, None],
-            attention_mask=self._mask(),
-            position_ids=slots.at[:, None],
+            input_ids=tokens[:, None],
+            attention_mask=self._mask(columns),
+            position_ids=columns[:, None],
             past_key_values=self.cache,
             use_cache=True,
-        ).last_hidden_state[:, 0]
+        ).last_hidden_state
         slots.at = slots.at + 1
-        return states  # type: ignore[no-any-return]
+        latest: Tensor = states[: slots.live, 0]
+        return latest
 
-    def _mask(self) -> Any:
+    def _mask(self, columns: Tensor) -> Any:
         """Each row sees its own columns; one mask per kind of layer where some see a window."""
         slots, config = self.cache.slots, self.model.config.get_text_config()
-        back = slots.at[:, None] - torch.arange(slots.width, device=self.device)
+        back = columns[:, None] - torch.arange(slots.width, device=self.device)
         window = getattr(config, "sliding_window", None)
         kinds = set(getattr(config, "layer_types", None) or ())
         kinds = kinds or {"sliding_attention" if window else "full_attention"}

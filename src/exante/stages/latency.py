@@ -13,7 +13,7 @@ from pydantic import Field
 from exante.errors import InputError
 from exante.estimates import Estimate, ratio_of_totals
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model
+from exante.models.load import load_chat, load_model, sampling_dtype
 from exante.models.sample import SamplingSettings, sample
 from exante.records import Example, Record, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
@@ -109,10 +109,11 @@ class _Runner:
     """One model, answering one prompt at a time."""
 
     def __init__(self, folder: Path, trace: str, config: LatencyConfig) -> None:
-        self.model: Any = load_model(folder)
+        self.settings = SamplingSettings(max_new_tokens=config.max_new_tokens, batch_size=1)
+        dtype = sampling_dtype(self.settings.precision)
+        self.model: Any = load_model(folder, dtype=dtype)
         self.chat: Chat = load_chat(folder)
         self.trace = trace
-        self.settings = SamplingSettings(max_new_tokens=config.max_new_tokens, batch_size=1)
 
     def time(self, example: Example) -> _Timed:
         request = request_of(example, self.chat, self.trace)

@@ -11,7 +11,7 @@ from typing import Literal
 from exante import traces
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.load import load_chat, load_model, sampling_dtype, weights_fingerprint
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 from exante.records import Example, Generation, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
@@ -35,7 +35,8 @@ class SampleConfig(Config):
 def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write one generation per prompt and sample, in the prompts' order."""
     folder = model_of(inputs.one("policy"))
-    model, chat = load_model(folder), load_chat(folder)
+    dtype = sampling_dtype(config.sampling.precision)
+    model, chat = load_model(folder, dtype=dtype), load_chat(folder)
     examples = examples_of(inputs.one("prompts"), config.split)
     _require_room(examples, chat, model, config)
     done = _finished_before(out / _PARTIAL)
