@@ -30,19 +30,23 @@ class Group:
 
 
 def make_batches(spec: TrainingSpec) -> list[list[Pair]]:
-    """Warm-up batches and then the timed ones; the same spec gives the same pairs."""
+    """Warm-up batches and then the timed ones; the same spec gives the same pairs.
+
+    Warm-up runs the timed batches themselves, over and over if there is more of it: compilers and
+    kernel libraries then know every shape on both sides, as they do from the second epoch on.
+    """
     rng = random.Random(f"pairs {spec.seed}")
-    size, count = spec.groups_per_batch, spec.warmup + spec.batches
-    groups = [_group(spec, rng) for _ in range(size * count)]
+    size = spec.groups_per_batch
+    groups = [_group(spec, rng) for _ in range(size * spec.batches)]
     if spec.length_grouped:
         groups.sort(key=lambda group: group.longest)
     batches = [groups[first : first + size] for first in range(0, len(groups), size)]
-    # Short and long batches alternate at random, so that warm-up sees shapes of all lengths.
     rng.shuffle(batches)
-    return [
+    timed = [
         [pair for place, group in enumerate(batch) for pair in _pairs(f"{number}-{place}", group)]
         for number, batch in enumerate(batches)
     ]
+    return [*islice(cycle(timed), spec.warmup), *timed]
 
 
 def cut(

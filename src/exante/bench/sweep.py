@@ -59,10 +59,16 @@ def sweep(lab: Lab, data: Data) -> tuple[list[Variant], Setup]:
 
 def _layouts(data: Data) -> list[Setup]:
     return [
-        plain_setup(data.spec, TUNED.model_copy(update={"attention": a, "compiled": c}))
+        _tuned(data, TUNED.model_copy(update={"attention": a, "compiled": c}))
         for a in _attentions(data)
         for c in ((False, True) if data.spec.sweep == "full" else (False,))
     ]
+
+
+def _tuned(data: Data, settings: TrlSettings) -> Setup:
+    # TRL's head takes and frees blocks of hundreds of megabytes; mapping them anew is what it
+    # suffers from most, so the crossing is done with the allocator that spares it.
+    return plain_setup(data.spec, settings).model_copy(update={"allocator": "no_mmap"})
 
 
 def _attentions(data: Data) -> list[str]:
@@ -73,7 +79,7 @@ def _attentions(data: Data) -> list[str]:
 def _allocators(data: Data, best: Setup) -> list[Setup]:
     if data.spec.device == "cuda":
         return []
-    others: tuple[Allocator, ...] = ("no_mmap", "default")
+    others: tuple[Allocator, ...] = ("kept", "default")
     return [best.model_copy(update={"allocator": other}) for other in others]
 
 

@@ -171,7 +171,7 @@ def _memory(lab: Lab, spec: TrainingSpec, _: int, found: _Found) -> None:
 
 def _memory_at_128k(lab: Lab, spec: TrainingSpec, _: int, found: _Found) -> None:
     shape = {**spec.shape.model_dump(), "vocabulary": _LARGE_VOCABULARY}
-    few = {"batches": min(spec.batches, 4), "warmup": min(spec.warmup, 2)}
+    few = {"batches": min(spec.batches, 4), "warmup": min(spec.warmup, 4)}
     _compare_memory(lab, spec, spec.but(shape=shape, **few), "memory_at_128k", found)
 
 

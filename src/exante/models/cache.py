@@ -36,12 +36,15 @@ class Slots:
         """Of each row in use, the column of the token that is run next."""
         self.columns = self.at
         """The same for all rows of the run."""
+        self.places = self.at
+        """Numbers of the rows of the run."""
 
     def open(self) -> Tensor:
         """Get ready for one step; returns the column each row of the run writes, (run,)."""
         self.run = min(self.rows, -(-self.live // _ROUND) * _ROUND)
         self.width = int(self.at.max()) + 1
         self.columns = torch.cat([self.at, self.at.new_zeros(self.run - self.live)])
+        self.places = torch.arange(self.run, device=self.at.device)
         return self.columns
 
 
@@ -67,9 +70,8 @@ class SlotLayer(DynamicLayer):
         """Write one token per row; returns what attention reads."""
         slots = self.slots
         keys, values = self._room_for(key_states, slots.width)
-        rows = torch.arange(slots.run, device=key_states.device)
-        keys[rows, :, slots.columns] = key_states[:, :, 0]
-        values[rows, :, slots.columns] = value_states[:, :, 0]
+        keys[slots.places, :, slots.columns] = key_states[:, :, 0]
+        values[slots.places, :, slots.columns] = value_states[:, :, 0]
         return keys[: slots.run, :, : slots.width], values[: slots.run, :, : slots.width]
 
     def keep(self, stay: Tensor) -> None:

@@ -131,10 +131,15 @@ def native_bfloat16(device: str) -> bool:
 
 
 def sampling_dtype(precision: str, device: str | None = None) -> str:
-    """The type of weights to sample with; `auto` is bfloat16 where the device has it natively."""
+    """The type of weights to sample with; `auto` is bfloat16 on GPUs that have it, else float32.
+
+    On a CPU it saves a fifth of the time, and the embedded base, whose size leaves no room for
+    rounding, garbles 7 % of its answers.
+    """
     if precision != "auto":
         return precision
-    return "bfloat16" if native_bfloat16(device or default_device()) else "float32"
+    where = device or default_device()
+    return "bfloat16" if where.startswith("cuda") and native_bfloat16(where) else "float32"
 
 
 def autocast(device: str, precision: str) -> Any:

@@ -30,8 +30,10 @@ _CACHE_BYTES = 512 << 20
 _CACHE_SHARE = 0.5
 """Of a GPU's free memory."""
 _MOST_ROWS = 512
-_REFILL = 8
-"""Rows are admitted when one in so many of the slots is free: each admission costs a step."""
+_REFILL = {"cpu": 1 / 8, "cuda": 7 / 8}
+"""New rows are admitted when no more than this share of the slots is in use. Attention reads as
+many columns as the oldest row has, so that young rows beside old ones cost a CPU, which is bound by
+memory, more than empty slots do."""
 
 
 class SamplingSettings(BaseModel):
@@ -50,7 +52,7 @@ class SamplingSettings(BaseModel):
     batch_size: int | None = Field(default=None, ge=1)
     """Rows decoded together; None takes as many as fit into a fixed share of memory."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the weights while sampling; `auto` is bfloat16 where the device computes in it."""
+    """Of the weights while sampling; `auto` is bfloat16 on GPUs that have it, else float32."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,7 @@ class _Decoder:
         slots = self.cache.slots
         while waiting or slots.live:
             free = slots.rows - slots.live
-            if waiting and (not slots.live or free * _REFILL >= slots.rows):
+            if waiting and slots.live <= slots.rows * _REFILL.get(self.device.type, 7 / 8):
                 states = self._admit([waiting.popleft() for _ in range(min(free, len(waiting)))])
                 first = slots.live - len(states)
             else:

@@ -188,7 +188,7 @@ def _engine(model: Any, items: Sequence[Batchable], settings: TrainSettings) -> 
     compiled = settings.compile == "on" or (
         settings.compile == "auto" and worth_compiling(model, tokens)
     )
-    return _Engine(shared, compiled and compile_layers(model) > 0)
+    return _Engine(shared, compiled)
 
 
 def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) -> _Run:
@@ -199,6 +199,8 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
     if resume is None:
         log.unlink(missing_ok=True)
     job.model.train()
+    if job.engine.compiled:
+        compile_layers(job.model)
     if settings.embeddings == "markup":
         keep_embeddings(job.model, markup_ids(job.chat))
     lengths = [item.group.tokens for item in job.items]
