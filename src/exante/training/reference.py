@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from exante.models.chat import Chat
 from exante.models.load import load_model, weights_fingerprint
@@ -31,50 +33,62 @@ def with_reference(
     key is taken as it is. Log-probs that the sampler left are taken if the reference itself made
     them and a forward pass on some pairs agrees.
     """
-    rows = [(p.prompt_ids, p.chosen_ids) for p in pairs]
-    rows += [(p.prompt_ids, p.rejected_ids) for p in pairs]
-    sampled = [(p.scored_by, p.chosen_reference, p.rejected_reference) for p in pairs]
-    content = json.dumps([rows, sampled], separators=(",", ":")).encode()
-    fingerprint = weights_fingerprint(reference)
-    key = {
-        "reference": fingerprint,
-        "rows": hashlib.sha256(content).hexdigest(),
-        "precision": settings.precision,
-    }
+    key = _key(pairs, weights_fingerprint(reference), settings.precision)
     out.mkdir(parents=True, exist_ok=True)
     known, path = out / _KEY, out / SCORED
     if known.is_file():
-        found = json.loads(known.read_text())
+        found = json.loads(known.read_text(encoding="utf-8"))
         if {name: found.get(name) for name in key} == key:
             return read_jsonl(path, Pair), found["source"]
-    model = load_model(reference)
-
-    def scored(chosen: Sequence[Pair]) -> list[Pair]:
-        half = len(chosen)
-        asked = [(p.prompt_ids, p.chosen_ids) for p in chosen]
-        asked += [(p.prompt_ids, p.rejected_ids) for p in chosen]
-        sums = score(model, asked, pad_id=chat.pad_id, precision=settings.precision)
-        return [
-            pair.model_copy(
-                update={
-                    "chosen_reference": sums[i],
-                    "rejected_reference": sums[half + i],
-                    "scored_by": fingerprint,
-                }
-            )
-            for i, pair in enumerate(chosen)
-        ]
-
-    source = "forward pass"
-    if all(_has_sampled(pair, fingerprint) for pair in pairs):
-        some = _spread(pairs)
-        away = [abs(_gap(a) - _gap(b)) for a, b in zip(some, scored(some), strict=True)]
-        if sum(away) / len(away) <= _TOLERANCE:
-            source = "sampler"
-    result = list(pairs) if source == "sampler" else scored(pairs)
+    scored = partial(
+        _scored,
+        model=load_model(reference),
+        fingerprint=key["reference"],
+        pad_id=chat.pad_id,
+        precision=settings.precision,
+    )
+    holds = all(_has_sampled(pair, key["reference"]) for pair in pairs) and _agree(
+        some := _spread(pairs), scored(some)
+    )
+    result = list(pairs) if holds else scored(pairs)
+    source = "sampler" if holds else "forward pass"
     write_jsonl(path, result)
     write_json(known, {**key, "source": source})
     return result, source
+
+
+def _key(pairs: Sequence[Pair], fingerprint: str, precision: str) -> dict[str, str]:
+    """All that enters the numbers."""
+    rows = [
+        (p.prompt_ids, p.chosen_ids, p.rejected_ids)
+        + (p.scored_by, p.chosen_reference, p.rejected_reference)
+        for p in pairs
+    ]
+    content = json.dumps(rows, separators=(",", ":")).encode()
+    return {
+        "reference": fingerprint,
+        "rows": hashlib.sha256(content).hexdigest(),
+        "precision": precision,
+    }
+
+
+def _scored(
+    pairs: Sequence[Pair], *, model: Any, fingerprint: str, pad_id: int, precision: str
+) -> list[Pair]:
+    rows = [(p.prompt_ids, p.chosen_ids) for p in pairs]
+    rows += [(p.prompt_ids, p.rejected_ids) for p in pairs]
+    sums = score(model, rows, pad_id=pad_id, precision=precision)
+    return [
+        pair.model_copy(
+            update={"chosen_reference": c, "rejected_reference": r, "scored_by": fingerprint}
+        )
+        for pair, c, r in zip(pairs, sums[: len(pairs)], sums[len(pairs) :], strict=True)
+    ]
+
+
+def _agree(sampled: Sequence[Pair], scored: Sequence[Pair]) -> bool:
+    away = [abs(_gap(a) - _gap(b)) for a, b in zip(sampled, scored, strict=True)]
+    return sum(away) / len(away) <= _TOLERANCE
 
 
 def _has_sampled(pair: Pair, fingerprint: str) -> bool:
