@@ -22,7 +22,7 @@ GROUPS = [Group((5, 6, 7), ((8, 9, 1), (10, 1))), Group((11,), ((12, 13, 14, 1),
 
 def plain(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     model = load_model(folder)
-    found = response_logprobs_of(model, **pack(GROUPS, 1).inputs())
+    found = response_logprobs_of(model, **pack(GROUPS, 1).inputs(), shared=True)
     found.sum().backward()
     return found.detach(), model.get_input_embeddings().weight.grad
 
