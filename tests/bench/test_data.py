@@ -32,8 +32,8 @@ def test_a_batch_holds_similar_lengths() -> None:
 
     def spread(batches: object) -> float:
         assert isinstance(batches, list)
-        longest = [[group.longest for group in groups_of(batch)] for batch in batches]
-        return sum(max(batch) - min(batch) for batch in longest) / len(longest)
+        totals = [[group.total for group in groups_of(batch)] for batch in batches]
+        return sum(max(batch) - min(batch) for batch in totals) / len(totals)
 
     assert spread(make_batches(spec)) < spread(make_batches(spec.but(length_grouped=False))) / 4
 

@@ -24,9 +24,9 @@ class Group:
     responses: tuple[tuple[int, ...], ...]
 
     @property
-    def longest(self) -> int:
-        """Tokens of the prompt and its longest response."""
-        return len(self.prompt) + max(map(len, self.responses))
+    def total(self) -> int:
+        """Tokens of the prompt and all responses."""
+        return len(self.prompt) + sum(map(len, self.responses))
 
 
 def make_batches(spec: TrainingSpec) -> list[list[Pair]]:
@@ -39,7 +39,8 @@ def make_batches(spec: TrainingSpec) -> list[list[Pair]]:
     size = spec.groups_per_batch
     groups = [_group(spec, rng) for _ in range(size * spec.batches)]
     if spec.length_grouped:
-        groups.sort(key=lambda group: group.longest)
+        # As exante's own batches are; TRL's rows are nearly as well sorted by it.
+        groups.sort(key=lambda group: group.total)
     batches = [groups[first : first + size] for first in range(0, len(groups), size)]
     rng.shuffle(batches)
     timed = [
