@@ -117,6 +117,8 @@ class SlotCache(DynamicCache):
             layer.admit(prompt.keys, prompt.values, sources)  # type: ignore[union-attr]
         slots = self.slots
         slots.live += len(sources)
+        # A row may leave before the first step: what it leaves to another is as wide as a prompt.
+        slots.width = max(slots.width, int(lengths.max()))
         slots.at = torch.cat([slots.at.to(lengths.device), lengths])
 
     def keep(self, stay: Tensor) -> None:

@@ -133,8 +133,8 @@ def native_bfloat16(device: str) -> bool:
 def sampling_dtype(precision: str, device: str | None = None) -> str:
     """The type of weights to sample with; `auto` is bfloat16 on GPUs that have it, else float32.
 
-    On a CPU it saves a fifth of the time, and the embedded base, whose size leaves no room for
-    rounding, garbles 7 % of its answers.
+    On a CPU it saves a fifth of the time and changes 19 of 700 greedy answers of the embedded base:
+    speed is not worth another model than the one that was trained.
     """
     if precision != "auto":
         return precision
