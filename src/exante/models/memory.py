@@ -23,7 +23,8 @@ def keep_few_kernels() -> None:
     """Let oneDNN keep the kernels of the last shapes only, unless the environment says otherwise.
 
     It compiles one per shape and keeps 1024. Batches of text come in hundreds of shapes, and the
-    kernels of a run of ten minutes filled one gigabyte of 4.6.
+    kernels of a run of ten minutes filled one gigabyte of 4.6. Fewer than a training's own shapes
+    would be built anew at every batch: with 64, a step of the miniature took 23 % longer.
     """
     os.environ.setdefault(_KERNELS, str(_KEPT_KERNELS))
 
