@@ -236,7 +236,7 @@ def test_a_loss_without_reference_scores_none(policy: Path, tmp_path: Path) -> N
         policy=policy,
         reference=tmp_path / "not even there",
         out=tmp_path / "run",
-        settings=SETTINGS,
+        settings=SETTINGS.model_copy(update={"epochs": 4}),
         loss=PairLoss(anchor=0.0, beta=2.0, margin=0.5, per_token=True, reference_free=True),
     )
     assert summary.reference == ""

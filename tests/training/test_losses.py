@@ -14,6 +14,7 @@ from torch import Tensor
 
 from exante.models.forward import response_logprobs_of
 from exante.models.load import load_model
+from exante.preferences import from_parting
 from exante.records import Pair
 from exante.training import PairLoss, TokenRow
 from exante.training.data import Parts, collate_pairs, collate_rows, groups_of
@@ -200,3 +201,30 @@ def test_a_policy_that_is_its_reference_has_the_closed_form(settings: PairLoss) 
     part["references"] = torch.tensor([-10.0, -2.0])
     found = float(pair_loss(LOGPROBS, part, settings)[1]["preference"])
     assert found == pytest.approx(at_reference(part, settings), rel=1e-6)
+
+
+def test_a_shared_beginning_cancels_so_step_pairs_train_as_whole_turns_do(model: Any) -> None:
+    """ERPO at the level of steps: the same gap and gradient; only the anchor sees less."""
+    dice = torch.Generator().manual_seed(3)
+    shared, good, bad = ids(6, dice), ids(5, dice), ids(7, dice)
+    whole = Pair(
+        example_id="a",
+        prompt_ids=ids(4, dice),
+        chosen_ids=(*shared, *good),
+        rejected_ids=(*shared, *bad),
+        kind="safety",
+        why="test",
+    )
+    step = from_parting(whole, lambda _: [3, 6])
+    assert step.chosen_ids == good
+    found = []
+    for pair, before in ((whole, -11.0), (step, 0.0)):
+        scored = pair.model_copy(
+            update={"chosen_reference": before - 20.0, "rejected_reference": before - 30.0}
+        )
+        parts = collate_pairs(groups_of([scored]), pad_id=1, tokens=999, shared=True)
+        bare = LOSS.model_copy(update={"anchor": 0.0})
+        found.append(loss_and_gradient(model, parts, shared=True, settings=bare))
+    (loss, slope), (step_loss, step_slope) = found
+    assert step_loss == pytest.approx(loss, rel=1e-5)
+    assert float((slope - step_slope).norm()) <= 1e-5 * float(slope.norm())

@@ -114,7 +114,8 @@ def test_caching_changes_no_number(policy: Path, sampled: list[Pair], tmp_path: 
 def test_fronts_are_those_of_the_shorter_length_and_come_from_a_forward_pass(
     policy: Path, sampled: list[Pair], tmp_path: Path
 ) -> None:
-    cut = [pair.model_copy(update={"rejected_ids": pair.rejected_ids[:5]}) for pair in sampled]
+    long = [pair for pair in sampled if len(pair.chosen_ids) > 5 and len(pair.rejected_ids) > 5]
+    cut = [pair.model_copy(update={"rejected_ids": pair.rejected_ids[:5]}) for pair in long]
     chat = load_chat(policy)
     scored, source = with_reference(cut, policy, chat, tmp_path, SETTINGS, fronts=True)
     assert source == "forward pass"
