@@ -211,3 +211,25 @@ def test_shapes_that_would_broadcast_are_refused() -> None:
 def test_the_anchor_is_the_mean_negative_log_prob() -> None:
     found = anchor(torch.tensor([-6.0, 0.0]), torch.tensor([3, 0]))
     assert found.tolist() == [2.0, 0.0]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 1.5])
+def test_of_drawn_preferences_the_best_gap_is_the_rewards_plus_the_margin(gamma: float) -> None:
+    """Where both orders come, p and 1 - p, the loss is least at (log-odds of p) / (1 + gamma) + m."""
+    p, margin, beta = 0.8, 1.7, 0.2
+    best = (math.log(p / (1 - p)) / (1 + gamma) + margin) / beta
+    gap = torch.tensor([best], dtype=torch.float64, requires_grad=True)
+    fixed = pairs(0.0, 0.0)
+    total = torch.zeros(1, dtype=torch.float64)
+    for share, sign in ((p, 1.0), (1 - p, -1.0)):
+        seen = ScoredPairs(
+            chosen=sign * gap,
+            rejected=fixed.rejected,
+            ref_chosen=fixed.ref_chosen,
+            ref_rejected=fixed.ref_rejected,
+            margin=fixed.margin + sign * margin,
+        )
+        total = total + share * dpo(seen, beta=beta) * focus(seen, beta=beta, gamma=gamma)
+    total.sum().backward()
+    assert gap.grad is not None
+    assert gap.grad.item() == pytest.approx(0.0, abs=1e-12)
