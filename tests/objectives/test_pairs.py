@@ -215,7 +215,7 @@ def test_the_anchor_is_the_mean_negative_log_prob() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 1.5])
 def test_of_drawn_preferences_the_best_gap_is_the_rewards_plus_the_margin(gamma: float) -> None:
-    """Where both orders come, p and 1 - p, the loss is least at (log-odds of p) / (1 + gamma) + m."""
+    """Both orders come, p and 1 - p: the loss is least at (log-odds of p) / (1 + gamma) + m."""
     p, margin, beta = 0.8, 1.7, 0.2
     best = (math.log(p / (1 - p)) / (1 + gamma) + margin) / beta
     gap = torch.tensor([best], dtype=torch.float64, requires_grad=True)

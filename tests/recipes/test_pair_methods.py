@@ -125,7 +125,8 @@ def test_every_method_makes_pairs_and_says_what_it_makes_of_unsafe_ones(
     policy: Path, tmp_path: Path, method: str
 ) -> None:
     step = "helpful_pairs" if method == "sacpo" else "pairs"
-    folder = performed(method, policy, tmp_path, until=step)[step]
+    performed(method, policy, tmp_path, until=step)
+    folder = tmp_path / step
     pairs, summary = read_jsonl(folder / PAIRS, Pair), stamp_of(folder)["summary"]
     assert pairs
     harmful = {(pair.chosen_unsafe, pair.rejected_unsafe) for pair in pairs if pair.harmful}
@@ -153,11 +154,7 @@ def test_a_method_trains_to_its_end(policy: Path, tmp_path: Path, method: str) -
     assert summary["reference"] == ("" if method == "simpo" else "forward pass")
     log = (folders["tuned"] / "log.jsonl").read_text().splitlines()
     assert {"preference", "grad_norm"} <= json.loads(log[-1]).keys()
-
-
-def test_the_second_stage_of_sacpo_is_tied_to_the_first(policy: Path, tmp_path: Path) -> None:
-    folders = performed("sacpo", policy, tmp_path)
-    scored = read_jsonl(folders["tuned"] / "scored.jsonl", Pair)
-    first = weights_fingerprint(model_of(folders["helpful"]))
-    assert {pair.scored_by for pair in scored} == {first}
-    assert {(p.chosen_unsafe, p.rejected_unsafe) for p in scored} == {(False, True)}
+    if method == "sacpo":  # the second training is tied to what the first one made
+        scored = read_jsonl(folders["tuned"] / "scored.jsonl", Pair)
+        assert {pair.scored_by for pair in scored} == {weights_fingerprint(model_of(before))}
+        assert {(p.chosen_unsafe, p.rejected_unsafe) for p in scored} == {(False, True)}
