@@ -48,7 +48,7 @@ class Nothing(Config):
 
 def _prompts(config: Nothing, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
     asked = [
-        Example(id=f"{kind}{i}", messages=(Message(role="user", content=f"{kind} {i}"),), kind=kind)  # type: ignore[arg-type]
+        Example(id=f"{kind}{i}", messages=(Message(role="user", content=f"{kind} {i}"),), kind=kind)
         for kind in SAID
         for i in range(3)
     ]
