@@ -243,21 +243,35 @@ def _pairs_of(group: Group, settings: PairSettings, nats_per_token: float) -> It
             continue
         kind, why = verdict
         saved = loser.judgement.trace_tokens - winner.judgement.trace_tokens
-        yield Pair(
-            example_id=group.example.id,
-            prompt_ids=winner.generation.prompt_ids,
-            chosen_ids=winner.generation.token_ids,
-            rejected_ids=loser.generation.token_ids,
-            kind=kind,
-            why=f"{why} ({winner.generation.source} over {loser.generation.source})",
-            margin=nats_per_token * saved if kind == "efficiency" else 0.0,
-            chosen_trace_tokens=winner.judgement.trace_tokens,
-            rejected_trace_tokens=loser.judgement.trace_tokens,
-            harmful=group.example.kind == "harmful",
-            chosen_unsafe=winner.judgement.unsafe is True,
-            rejected_unsafe=loser.judgement.unsafe is True,
-            **_sampled_reference(winner.generation, loser.generation),
-        )
+        margin = nats_per_token * saved if kind == "efficiency" else 0.0
+        yield pair_of(group.example, winner, loser, kind, why, margin=margin)
+
+
+def pair_of(
+    example: Example,
+    winner: Candidate,
+    loser: Candidate,
+    kind: PairKind,
+    why: str,
+    *,
+    margin: float = 0.0,
+) -> Pair:
+    """The pair of two judged turns of one prompt, with the sampler's log-probs where they hold."""
+    return Pair(
+        example_id=example.id,
+        prompt_ids=winner.generation.prompt_ids,
+        chosen_ids=winner.generation.token_ids,
+        rejected_ids=loser.generation.token_ids,
+        kind=kind,
+        why=f"{why} ({winner.generation.source} over {loser.generation.source})",
+        margin=margin,
+        chosen_trace_tokens=winner.judgement.trace_tokens,
+        rejected_trace_tokens=loser.judgement.trace_tokens,
+        harmful=example.kind == "harmful",
+        chosen_unsafe=winner.judgement.unsafe is True,
+        rejected_unsafe=loser.judgement.unsafe is True,
+        **_sampled_reference(winner.generation, loser.generation),
+    )
 
 
 def _sampled_reference(chosen: Generation, rejected: Generation) -> dict[str, Any]:

@@ -34,14 +34,7 @@ class PairConfig(Config):
 
 def run(config: PairConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write the pairs, and the account of what was made and dropped."""
-    examples = {e.id: e for e in examples_of(inputs.one("prompts"), config.split)}
-    turns: dict[str, list[Candidate]] = defaultdict(list)
-    for folder in inputs.many("judged").values():
-        for judged in judged_of(folder):
-            turns[judged.generation.example_id].append(
-                Candidate(judged.generation, judged.judgement)
-            )
-    groups = [Group(examples[key], tuple(turns[key])) for key in examples if key in turns]
+    groups = groups_of(inputs, config.split)
     alpha = alpha_of(inputs.optional("gate"), config.alpha)
     if config.rule == "quality":
         selection = quality_pairs(groups, config.choice)
@@ -51,6 +44,18 @@ def run(config: PairConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     counts = selection.counts.model_dump()
     write_json(out / "counts.json", counts)
     return {"rule": config.rule, "alpha": alpha if config.rule == "shorter" else 0.0, **counts}
+
+
+def groups_of(inputs: Inputs, split: str) -> list[Group]:
+    """The prompts that have judged turns, in the prompts' order, with all of these."""
+    examples = {e.id: e for e in examples_of(inputs.one("prompts"), split)}
+    turns: dict[str, list[Candidate]] = defaultdict(list)
+    for folder in inputs.many("judged").values():
+        for judged in judged_of(folder):
+            turns[judged.generation.example_id].append(
+                Candidate(judged.generation, judged.judgement)
+            )
+    return [Group(examples[key], tuple(turns[key])) for key in examples if key in turns]
 
 
 def alpha_of(gate: Path | None, first: float) -> float:

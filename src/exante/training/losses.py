@@ -14,6 +14,7 @@ from exante.objectives import PAIR_OBJECTIVES
 from exante.objectives.logprobs import response_sums
 from exante.objectives.pairs import ScoredPairs, anchor
 from exante.objectives.tokens import cross_entropy
+from exante.training.barrier import Barrier, barred
 
 
 class PairLoss(BaseModel):
@@ -27,6 +28,8 @@ class PairLoss(BaseModel):
     """Pull towards the reference; larger keeps the policy closer."""
     anchor: float = Field(default=1.0, ge=0)
     """Weight of the mean negative log-prob of the chosen response, against displacement."""
+    barrier: Barrier | None = None
+    """Where given, safety pairs are a constraint to keep and no longer part of the objective."""
 
 
 def token_loss(logprobs: Tensor, part: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -72,7 +75,11 @@ def pair_loss(
         for kind in sorted(set(part["kinds"])):
             mine = [place for place, known in enumerate(part["kinds"]) if known == kind]
             numbers |= {f"{kind}/{name}": v[mine].mean() for name, v in per_pair.items()}
-    return (part["weight"] * anchored).sum() / part["whole"], numbers
+    weighted = part["weight"] * anchored
+    if settings.barrier is not None:
+        loss, told = barred(weighted, pairs.gap, part, beta=settings.beta, barrier=settings.barrier)
+        return loss, numbers | told
+    return weighted.sum() / part["whole"], numbers
 
 
 def scored_pairs(sums: Tensor, part: Mapping[str, Any]) -> ScoredPairs:
