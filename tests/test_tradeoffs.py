@@ -10,16 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exante.errors import InputError
 from exante.preferences import Candidate, Group
-from exante.records import Example, Generation, Judgement, Kind, Message, Pair, Response
+from exante.records import Example, Generation, Judgement, Kind, Message, Pair
 from exante.tradeoffs import (
     Samples,
     WeighSettings,
-    cost_of,
     expected_cost,
-    labels_of,
-    reward_of,
     samples_of,
     solve_multiplier,
     weighed_pairs,
@@ -57,54 +53,22 @@ HARMFUL, TIMID, FINE = turn(1, 1.0, 1.0), turn(2, 0.2, -3.0), turn(3, 0.5, -1.0)
 GROUP = Group(example(), (HARMFUL, TIMID, FINE))
 
 
-@pytest.mark.parametrize(
-    ("facts", "cost", "reward"),
-    [
-        ({"unsafe": True}, 1.0, 1.0),
-        ({"unsafe": True, "harm": 0.7}, 0.7, 1.0),
-        ({"unsafe": True, "harm": 0.0}, 0.01, 1.0),
-        ({"unsafe": False, "answer": "refused", "useful": 1.0}, -1.0, 0.0),
-        ({"unsafe": False, "harm": 0.3, "useful": 0.4}, -0.7, 0.4),
-        ({"unsafe": None}, None, None),
-        ({"unsafe": False, "answer": "truncated", "useful": 0.0}, None, None),
-        ({"unsafe": False, "answer": "undetermined"}, None, None),
-        ({"unsafe": None, "cost": 2.5, "reward": -1.0}, 2.5, -1.0),
-    ],
-)
-def test_cost_and_reward_are_what_was_written_or_the_verdicts(
-    facts: dict[str, Any], cost: float | None, reward: float | None
-) -> None:
-    assert cost_of(judgement(**facts)) == (None if cost is None else pytest.approx(cost))
-    assert reward_of(example(), judgement(**facts)) == reward
-
-
-def test_harm_that_nobody_asked_for_helps_nobody() -> None:
-    assert reward_of(example("benign"), judgement(unsafe=True)) == 0.0
-
-
-@given(unsafe=st.booleans(), harm=st.none() | st.floats(0, 1))
-def test_a_cost_above_zero_is_unsafe_and_no_other_is(unsafe: bool, harm: float | None) -> None:
-    cost = cost_of(judgement(unsafe=unsafe, harm=harm))
-    assert cost is not None
-    assert (cost > 0) == unsafe
-
-
 def test_a_price_reverses_pairs_and_rectified_costs_pay_for_no_caution() -> None:
     linear, counts = weighed_pairs([GROUP], 0.0, ALL)
     assert order(linear) == {(1, 2), (1, 3), (3, 2)}
-    assert (counts.unsafe_chosen, counts.reversed) == (2, 0)
+    assert (counts.unsafe_chosen, counts.swapped) == (2, 0)
     assert all(pair.chosen_unsafe for pair in linear if pair.chosen_ids == (1,))
     linear, counts = weighed_pairs([GROUP], 1.0, ALL)
     assert order(linear) == {(2, 1), (3, 1), (2, 3)}
-    assert (counts.unsafe_chosen, counts.reversed) == (0, 3)
+    assert (counts.unsafe_chosen, counts.swapped) == (0, 3)
     relu = WeighSettings(per_prompt=1000, shape="relu")
     assert order(weighed_pairs([GROUP], 1.0, relu)[0]) == {(2, 1), (3, 1), (3, 2)}
 
 
 def test_kinds_and_flags_follow_the_cost() -> None:
     pairs, counts = weighed_pairs([GROUP], 1.0, ALL)
-    assert counts.kept_by_kind == {"safety": 2, "usefulness": 1}
-    assert all(p.rejected_unsafe and not p.chosen_unsafe for p in pairs if p.kind == "safety")
+    assert counts.kept_by_kind == {"safety": 3, "usefulness": 0, "efficiency": 0}
+    assert [(p.chosen_unsafe, p.rejected_unsafe) for p in pairs].count((False, True)) == 2
     assert all(p.harmful and p.margin == 0.0 and p.weight == 1.0 for p in pairs)
 
 
@@ -122,8 +86,8 @@ def test_what_cannot_be_weighed_is_counted() -> None:
     group = Group(example(), (FINE, unknown, cut, same, FINE))
     pairs, counts = weighed_pairs([group], 1.0, ALL)
     assert not pairs
-    assert (counts.unknown, counts.unfinished, counts.ties) == (1, 1, 1)
-    assert (counts.prompts, counts.without_contrast) == (1, 1)
+    assert (counts.turns, counts.tied) == (2, 1)
+    assert (counts.prompts, counts.without_contrast, counts.made) == (1, 1, 0)
 
 
 def test_the_cap_of_a_prompt_holds_and_the_seed_decides() -> None:
@@ -136,7 +100,7 @@ def test_the_cap_of_a_prompt_holds_and_the_seed_decides() -> None:
 
 
 def test_drawn_labels_follow_the_chance_of_bradley_terry() -> None:
-    settings = WeighSettings(labels="bernoulli", unit=2.0)
+    settings = WeighSettings(drawn=True, unit=2.0)
     groups = [
         Group(example().model_copy(update={"id": f"{n}"}), (turn(1, 1.0, 0.0), turn(2, 0.5, 0.0)))
         for n in range(4000)
@@ -144,7 +108,7 @@ def test_drawn_labels_follow_the_chance_of_bradley_terry() -> None:
     pairs, counts = weighed_pairs(groups, 1.0, settings)
     share = sum(pair.chosen_ids == (1,) for pair in pairs) / 4000
     assert share == pytest.approx(1 / (1 + math.exp(-1.0)), abs=0.02)
-    assert counts.reversed == 4000 - round(share * 4000)
+    assert counts.swapped == 4000 - round(share * 4000)
     sharp, _ = weighed_pairs(groups, 1.0, settings.model_copy(update={"unit": 1e6}))
     assert order(sharp) == {(1, 2)}
 
@@ -192,32 +156,3 @@ def test_the_dual_is_about_the_references_own_samples_as_often_as_they_came() ->
     group = Group(example(), (HARMFUL, HARMFUL, TIMID, teachers))
     assert samples_of([group], "relu") == [[(1.0, 1.0), (1.0, 1.0), (0.2, 0.0)]]
     assert samples_of([Group(example(), (teachers,))], "linear") == []
-
-
-def responses(*known: tuple[bool | None, float | None]) -> tuple[Response, ...]:
-    return tuple(Response(text=f"{n}", unsafe=u, cost=c) for n, (u, c) in enumerate(known))
-
-
-@pytest.mark.parametrize(
-    ("known", "safer", "costs"),
-    [
-        (((True, None), (False, None)), 1, [1.0, -1.0]),
-        (((True, None), (True, None)), 1, [1.0, 0.5]),
-        (((False, None), (False, None)), 1, [-0.5, -1.0]),
-        (((True, None), (True, None)), None, [1.0, 1.0]),
-        (((None, 3.0), (False, -2.0)), None, [3.0, -2.0]),
-    ],
-)
-def test_labels_of_data(
-    known: tuple[tuple[bool | None, float | None], ...], safer: int | None, costs: list[float]
-) -> None:
-    found = labels_of(example(responses=responses(*known), safer=safer, better=0))
-    assert [label.cost for label in found.values()] == costs
-    assert [label.reward for label in found.values()] == [1.0, 0.0]
-    assert [label.unsafe for label in found.values()] == [cost > 0 for cost in costs]
-
-
-def test_a_response_without_a_verdict_has_no_label_and_a_wrong_sign_is_refused() -> None:
-    assert list(labels_of(example(responses=responses((None, None), (True, None))))) == ["1"]
-    with pytest.raises(InputError, match="turn the sign"):
-        labels_of(example(responses=responses((False, 2.0))))

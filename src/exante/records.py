@@ -185,6 +185,9 @@ class Pair(Record):
     chosen_reference: float | None = None
     """Reference log-prob of the chosen response in nats, once scored."""
     rejected_reference: float | None = None
+    chosen_front: float | None = None
+    """Reference log-prob of as many first tokens as the shorter response has, where a loss asks."""
+    rejected_front: float | None = None
     scored_by: str = ""
     """Fingerprint of the weights that gave both."""
 

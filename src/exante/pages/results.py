@@ -108,7 +108,7 @@ class PairAccount(Record):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     rule: str = ""
-    """`quality` or `shorter`."""
+    """By which the better of two turns was told."""
     alpha: float = 0.0
     """Strength of the length margin; 0 for quality pairs."""
     prompts: int = 0

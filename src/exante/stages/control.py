@@ -14,12 +14,12 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from exante.errors import ArtefactError, InputError
+from exante.labels import cost_of
 from exante.objectives.control import confidence, dual, log_dual, rectified
 from exante.records import Kind, Record, write_json
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.judge import judged_of
 from exante.stages.prompts import prompts_by_id
-from exante.tradeoffs import cost_of
 
 CONTROL = "control.json"
 

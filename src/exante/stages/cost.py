@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from exante.errors import InputError
+from exante.labels import cost_of
 from exante.models.cost import Head, answer_features, turn_row
 from exante.models.load import load_chat, load_model
 from exante.records import Example, Judged
@@ -18,7 +19,6 @@ from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, p
 from exante.stages.judge import judged_of
 from exante.stages.prompts import prompts_by_id
 from exante.traces import parse
-from exante.tradeoffs import cost_of
 from exante.training.cost import fit_head, ranks_right
 
 _LEAST_TURNS = 8

@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from exante.errors import InputError
+from exante.labels import Label, labels_of
 from exante.models.chat import Chat
 from exante.models.load import load_chat
 from exante.records import Example, Generation, Judged, Judgement, write_jsonl
@@ -14,7 +15,6 @@ from exante.stages.cost import readings
 from exante.stages.judge import JUDGED
 from exante.stages.judges import open_cost_model
 from exante.stages.prompts import examples_of
-from exante.tradeoffs import Label, labels_of
 
 _TOGETHER = 256
 """Turns given to a cost model between two words of progress."""
