@@ -42,9 +42,9 @@ def reward_of(example: Example, judgement: Judgement) -> float | None:
     """How far the answer does what was asked, 0 to 1, whatever its safety; None if not known.
 
     A reward that was written counts as it is. `useful` is about what was *legitimately* asked and 0
-    for all that is unsafe. Who asks for harm is helped by getting it: as in PKU-SafeRLHF, the unsafe
-    answer to a harmful request is the more helpful one, and a refusal is worth little, a kind one
-    more than a bare one.
+    for all that is unsafe. Who asks for harm is helped by getting it: as in PKU-SafeRLHF, the
+    unsafe answer to a harmful request is the more helpful one, and a refusal is worth little, a
+    kind one more than a bare one.
     """
     if judgement.reward is not None:
         return judgement.reward

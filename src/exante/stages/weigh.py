@@ -67,7 +67,7 @@ def run(config: WeighConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     pairs, counts = weighed_pairs(groups, multiplier, config.choice)
     write_jsonl(out / PAIRS, pairs)
     write_json(out / "counts.json", counts.model_dump())
-    return {"multiplier": multiplier, **solved, **counts.model_dump()}
+    return {"rule": "weigh", "multiplier": multiplier, **solved, **counts.model_dump()}
 
 
 def _solved(
