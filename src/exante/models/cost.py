@@ -20,7 +20,7 @@ from torch import Tensor
 from exante.errors import InputError
 from exante.models.chat import Chat
 from exante.models.forward import without_adapters
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.load import context_length, load_chat, load_model, weights_fingerprint
 from exante.models.packed import NOBODY, Group, Ids, pack, within_budget
 from exante.records import Message
 from exante.rows import sha256_of
@@ -61,7 +61,7 @@ class CostModel:
     def costs(self, turns: Sequence[tuple[Sequence[Message], str]]) -> list[float | None]:
         """The cost of each answer to its prompt, in order; None where both are too long to read."""
         rows = [turn_row(messages, answer, self.chat) for messages, answer in turns]
-        limit = int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+        limit = context_length(self.model)
         places = [i for i, (prompt, answer) in enumerate(rows) if len(prompt) + len(answer) < limit]
         if not places:
             return [None] * len(turns)
