@@ -22,6 +22,7 @@ from exante.objectives.pairs import (
     without_reference,
 )
 from exante.objectives.tokens import cross_entropy
+from exante.training.barrier import Barrier, barred
 
 
 class PairLoss(BaseModel):
@@ -45,6 +46,8 @@ class PairLoss(BaseModel):
     """Compare means over tokens instead of sums (SimPO, length-normalised DPO)."""
     reference_free: bool = False
     """Compare log-probs instead of log-ratios to the reference (SimPO)."""
+    barrier: Barrier | None = None
+    """Where given, safety pairs are a constraint to keep and no longer part of the objective."""
 
 
 def token_loss(logprobs: Tensor, part: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -91,7 +94,11 @@ def pair_loss(
         for kind in sorted(set(part["kinds"])):
             mine = [place for place, known in enumerate(part["kinds"]) if known == kind]
             numbers |= {f"{kind}/{n}": v[mine].mean() for n, v in (per_pair | ratios).items()}
-    return (part["weight"] * anchored).sum() / part["whole"], numbers
+    weighted = part["weight"] * anchored
+    if settings.barrier is not None:
+        loss, told = barred(weighted, pairs.gap, part, beta=settings.beta, barrier=settings.barrier)
+        return loss, numbers | told
+    return weighted.sum() / part["whole"], numbers
 
 
 def preference(pairs: ScoredPairs, settings: PairLoss) -> Tensor:
