@@ -155,4 +155,3 @@ def test_a_graded_cost_is_rectified(chat: Chat) -> None:
     assert [supervision.cost_of(t) for t in turns] == [0.6, 0.0, 1.0]
     assert supervision.mean_cost(turns) == pytest.approx(1.6 / 3)
     assert supervision.mean_cost([]) == 0
-

@@ -79,5 +79,3 @@ def stamped(folder: Path) -> Path:
 
 def quiet(done: int, total: int, note: str) -> None:
     """Progress nobody looks at."""
-
-

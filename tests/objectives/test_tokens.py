@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -28,18 +28,18 @@ def test_golden_values() -> None:
     assert found.tolist() == pytest.approx([0.5 + 0.1875, 1.0 + 0.0625])
 
 
+@settings(max_examples=25)
 @given(logprob=NATS, reference=NATS, strength=st.floats(0.0, 2.0))
 def test_a_safe_token_is_plain_cross_entropy(
     logprob: float, reference: float, strength: float
 ) -> None:
     """STAR-DSS with V = 1."""
     value = some(1.0)
-    found = shaped(
-        some(logprob), some(reference), weights=value, pulls=strength * (1 - value)
-    )
+    found = shaped(some(logprob), some(reference), weights=value, pulls=strength * (1 - value))
     assert found.item() == cross_entropy(some(logprob), some(1.0)).item() == -logprob
 
 
+@settings(max_examples=25)
 @given(logprob=NATS, strength=st.floats(0.1, 2.0))
 def test_an_unsafe_token_at_the_reference_is_left_alone(logprob: float, strength: float) -> None:
     """STAR-DSS with V = 0 and policy = reference: neither loss nor gradient."""
@@ -62,6 +62,7 @@ def test_the_signed_log_ratio_would_be_no_loss() -> None:
     assert slope.item() == -2
 
 
+@settings(max_examples=25)
 @given(logprob=NATS)
 def test_unlearning_is_learning_with_the_other_sign(logprob: float) -> None:
     """Gradient ascent is gradient descent on the negative loss."""

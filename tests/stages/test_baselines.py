@@ -1,4 +1,4 @@
-"""Baselines without reasoning: the same words before every answer, the rules before every prompt."""
+"""Baselines that do not reason: the same words before answers, the rules before prompts."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ def test_a_pull_goes_to_the_reference_that_is_named(policy: Path, tmp_path: Path
     model, _ = tuned(tmp_path, policy, rows, reference=model_folder(tmp_path / "named", other))
     goal = logprob(other, HARM)
     assert abs(logprob(model, HARM) - goal) < abs(logprob(policy, HARM) - goal) / 2
-    logged = [json.loads(line) for line in (tmp_path / "tuned/log.jsonl").read_text().splitlines()]
-    assert abs(logged[-1]["log_ratio"]) < abs(logged[0]["log_ratio"])
+    logged = json.loads((tmp_path / "tuned/log.jsonl").read_text().splitlines()[-1])
+    assert abs(logged["log_ratio"]) < 0.1
 
 
 def test_a_pull_without_a_reference_is_refused(policy: Path, tmp_path: Path) -> None:
@@ -95,9 +95,7 @@ def test_refusal_is_learned_in_the_middle_of_harm(policy: Path, tmp_path: Path) 
     """DeRTa from end to end."""
     chat = load_chat(policy)
     turns = [
-        t
-        for key in "abcdef"
-        for t in (harm(chat, key), turn(chat, key, HELP, source="teacher"))
+        t for key in "abcdef" for t in (harm(chat, key), turn(chat, key, HELP, source="teacher"))
     ]
     place = judged_folder(tmp_path / "judged", turns, policy)
     (rows := tmp_path / "recovered").mkdir()
@@ -114,9 +112,7 @@ def test_refusal_is_learned_in_the_middle_of_harm(policy: Path, tmp_path: Path) 
 def test_what_did_well_becomes_likelier_and_harm_less(policy: Path, tmp_path: Path) -> None:
     """RePO from end to end, and its multiplier from round to round."""
     chat = load_chat(policy)
-    turns = [
-        t for key in "abcdef" for t in (harm(chat, key), turn(chat, key, HELP, sample=1))
-    ]
+    turns = [t for key in "abcdef" for t in (harm(chat, key), turn(chat, key, HELP, sample=1))]
     place = judged_folder(tmp_path / "judged", turns, policy)
     (rows := tmp_path / "reinforced").mkdir()
     inputs = Inputs({"judged": {"judged": place}})

@@ -31,7 +31,7 @@ class Graded(Codes):
     """A guard that gives its chance, and cannot tell of a few letters."""
 
     def judge(self, example: Example, answer: str, finish: str) -> AnswerJudgement:
-        if len(answer) < 6:
+        if len(answer) < 12:
             return AnswerJudgement(answer="undetermined", unsafe=None)
         return AnswerJudgement(answer="complied", unsafe=False, harm=0.25)
 
@@ -80,7 +80,7 @@ def test_a_turn_is_learned_until_it_does_harm(tmp_path: Path, policy: Path) -> N
 def test_a_judge_that_grades_gives_its_chance_and_silence_is_as_before(
     tmp_path: Path, policy: Path
 ) -> None:
-    (row,) = weighed(tmp_path, policy, [turn(load_chat(policy), "a", HELP)], "Graded", chunk=2)
+    (row,) = weighed(tmp_path, policy, [turn(load_chat(policy), "a", HELP)], "Graded", chunk=1)
     assert isinstance(row.weight, tuple)
     assert row.weight[0] == 1.0
     assert row.weight[-1] == 0.75

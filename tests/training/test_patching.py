@@ -30,9 +30,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def rows(policy: Path) -> list[TokenRow]:
     chat = load_chat(policy)
-    return [
-        TokenRow(key, chat.prompt_ids(asked(key).messages), chat.turn(HARM)) for key in "abcd"
-    ]
+    return [TokenRow(key, chat.prompt_ids(asked(key).messages), chat.turn(HARM)) for key in "abcd"]
 
 
 def likelihood(model: Any, given: list[TokenRow]) -> float:
@@ -43,7 +41,7 @@ def test_unlearning_lowers_harm_and_stops_at_the_ceiling(policy: Path, tmp_path:
     given = rows(policy)
     unlearn = [replace(row, weight=-1.0) for row in given]
     found = {}
-    for ceiling in (8.0, 100.0):
+    for ceiling in (6.0, 100.0):
         loss, out = TokenLoss(ceiling=ceiling), tmp_path / str(ceiling)
         weights, summary = fit_weights(
             unlearn, policy=policy, out=out, settings=SETTINGS, loss=loss
@@ -52,7 +50,7 @@ def test_unlearning_lowers_harm_and_stops_at_the_ceiling(policy: Path, tmp_path:
         patching.put_weights(model, weights)
         found[ceiling] = likelihood(model, given)
         assert summary.steps == 8
-    assert found[100.0] < found[8.0] < likelihood(load_model(policy), given)
+    assert found[100.0] < found[6.0] < likelihood(load_model(policy), given)
 
 
 def test_weights_that_are_handed_back_are_not_written(policy: Path, tmp_path: Path) -> None:

@@ -68,8 +68,9 @@ def top(scores: Weights, share: float) -> dict[str, Tensor]:
 
 
 def kept(random: Weights, important: Weights, others: Weights) -> dict[str, Tensor]:
-    """The entries of a patch that stay: some at random and its important ones, without those that
-    are important to the other patch (the difference set of SafePatching, arXiv 2405.13820).
+    """The entries of a patch that stay: random and important ones, without the other's important.
+
+    The difference set of SafePatching (arXiv 2405.13820).
     """
     return {name: (random[name] | important[name]) & ~others[name] for name in random}
 

@@ -13,7 +13,6 @@ from exante.models.load import autocast
 from exante.models.packed import Group, Ids, Packed, grouped, pack, within_budget
 from exante.objectives.logprobs import response_sums
 
-
 BATCH_TOKENS = 16_384
 """Tokens, with padding, that go through the model at once."""
 

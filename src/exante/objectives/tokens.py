@@ -1,4 +1,4 @@
-"""Losses on the tokens of responses: `weight * cross-entropy + pull * distance`, one value per token.
+"""Losses on tokens of responses: `weight * cross-entropy + pull * distance`, a value per token.
 
 Pure functions of tensors with one entry per scored token, which is the only mask: what is not
 scored enters no term. No model, tokenizer, config or I/O enters here.

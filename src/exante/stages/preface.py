@@ -1,4 +1,4 @@
-"""Puts the same text before every answer: baselines that say something first, but reason nothing."""
+"""Puts the same text before every answer: baselines that say something first and reason nothing."""
 
 from __future__ import annotations
 

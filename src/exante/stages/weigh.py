@@ -48,7 +48,7 @@ def run(config: WeighConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     examples = prompts_by_id(inputs.one("prompts"), config.split, needed=groups)
     rows, unjudged, chunks = [], 0, 0
     for done, (key, group) in enumerate(groups.items(), start=1):
-        asked = plain_request(examples[key], examples, config.judge)
+        asked = plain_request(group[0].generation, examples, config.judge)
         for turn in group:
             known = _chances(turn, asked, judge, chat, config.chunk_tokens)
             chunks, unjudged = chunks + len(known), unjudged + known.count(None)

@@ -44,9 +44,7 @@ class TokenRow:
     @property
     def group(self) -> Group:
         """The row as the engine takes it."""
-        return Group(
-            self.prompt_ids, (self.response_ids,), (self.targets,) if self.targets else ()
-        )
+        return Group(self.prompt_ids, (self.response_ids,), (self.targets,) if self.targets else ())
 
     @property
     def weights(self) -> tuple[float, ...]:
@@ -256,7 +254,8 @@ def check_rows(rows: Sequence[TokenRow], eos_id: int, limit: int, settings: Trai
 
     Raises:
         InputError: no rows; a row without prompt, without supervised tokens or, if it is learned as
-            it stands, without EOS at its end; a row longer than `limit` under `on_overlong: error`, or nothing but such rows.
+            it stands, without EOS at its end; a row longer than `limit` under `on_overlong: error`,
+            or nothing but such rows.
     """
     for row in rows:
         _require_prompt(row.prompt_ids, row.example_id)

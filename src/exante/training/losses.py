@@ -46,16 +46,14 @@ def token_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted cross-entropy in nats, this part's share of the mean over the batch's tokens.
 
-    `logprobs` and `part["weights"]` are (scored,). Where tokens are pulled towards a reference, that
-    is added, and the cross-entropy alone and the mean log-ratio of the pulled tokens are logged.
+    `logprobs` and `part["weights"]` are (scored,). Where tokens are pulled to a reference, that is
+    added; the cross-entropy alone and the mean log-ratio of the pulled tokens are logged.
     """
     weights, whole = part["weights"], part["whole"]
     if "pulls" not in part:
         return cross_entropy(logprobs, weights, ceiling=settings.ceiling).sum() / whole, {}
     references, pulls = part["references"], part["pulls"]
-    losses = shaped(
-        logprobs, references, weights=weights, pulls=pulls, ceiling=settings.ceiling
-    )
+    losses = shaped(logprobs, references, weights=weights, pulls=pulls, ceiling=settings.ceiling)
     with torch.no_grad():
         pulled = pulls != 0
         away = log_ratio(logprobs, references) * pulled

@@ -106,9 +106,7 @@ def difference_set(
     """
     safety, openness = (
         top(score, share)
-        for score, share in zip(
-            scores, (patching.top_safety, patching.top_openness), strict=True
-        )
+        for score, share in zip(scores, (patching.top_safety, patching.top_openness), strict=True)
     )
     first, second = (drawn(like, patching.retained, 2 * patching.seed + n) for n in (0, 1))
     return kept(first, safety, openness), kept(second, openness, safety)

@@ -1,4 +1,4 @@
-"""Reference log-probs of pairs and tokens: from the sampler where they can be trusted, else computed once."""
+"""Reference log-probs: from the sampler where they can be trusted, else computed once."""
 
 from __future__ import annotations
 
@@ -85,9 +85,7 @@ def rows_with_reference(
         pad_id=pad_id,
         precision=settings.precision,
     )
-    scored = [
-        replace(row, references=known[row.group]) if any(row.pulls) else row for row in rows
-    ]
+    scored = [replace(row, references=known[row.group]) if any(row.pulls) else row for row in rows]
     return scored, "forward pass"
 
 
