@@ -16,7 +16,7 @@ from tests.turns import HARM, asked
 from exante.models.load import load_chat, load_model
 from exante.models.patches import top
 from exante.models.score import score
-from exante.models.weights import weights_of
+from exante.models.weights import put_weights, weights_of
 from exante.training import PatchSettings, TokenLoss, TokenRow, TrainSettings, fit_patches, patching
 from exante.training.fit import fit_weights
 
@@ -47,7 +47,7 @@ def test_unlearning_lowers_harm_and_stops_at_the_ceiling(policy: Path, tmp_path:
             unlearn, policy=policy, out=out, settings=SETTINGS, loss=loss
         )
         model = load_model(policy)
-        patching.put_weights(model, weights)
+        put_weights(model, weights)
         found[ceiling] = likelihood(model, given)
         assert summary.steps == 8
     assert found[100.0] < found[6.0] < likelihood(load_model(policy), given)
@@ -75,10 +75,9 @@ def test_each_entry_changes_by_the_patches_that_may_touch_it(
 
     monkeypatch.setattr(patching, "difference_set", watched)
     made: list[dict[str, torch.Tensor]] = []
-    fit = patching.fit_weights
 
     def kept(*arguments: Any, **options: Any) -> Any:
-        weights, summary = fit(*arguments, **options)
+        weights, summary = fit_weights(*arguments, **options)
         made.append(weights)
         return weights, summary
 
@@ -113,10 +112,9 @@ def test_nothing_but_the_patched_model_lies_on_the_disk(
 ) -> None:
     """Not even in the middle of it: whatever is written is looked at when training ends."""
     written: list[str] = []
-    real = patching.fit_weights
 
     def watched(*arguments: Any, **options: Any) -> Any:
-        found = real(*arguments, **options)
+        found = fit_weights(*arguments, **options)
         written.extend(p.name for p in tmp_path.rglob("*") if p.is_file())
         return found
 

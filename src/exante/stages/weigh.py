@@ -47,7 +47,7 @@ def run(config: WeighConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     groups = supervision.by_prompt(judged_of(place))
     examples = prompts_by_id(inputs.one("prompts"), config.split, needed=groups)
     rows, unjudged, chunks = [], 0, 0
-    for done, (key, group) in enumerate(groups.items(), start=1):
+    for done, group in enumerate(groups.values(), start=1):
         asked = plain_request(group[0].generation, examples, config.judge)
         for turn in group:
             known = _chances(turn, asked, judge, chat, config.chunk_tokens)

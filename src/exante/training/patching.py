@@ -21,9 +21,10 @@ from exante.models.load import load_chat, load_model, save_model
 from exante.models.patches import Patch, Weights, difference, drawn, importance, kept, patched, top
 from exante.models.weights import gradients_of, put_weights, weights_of
 from exante.training.data import TokenRow, collate_rows
-from exante.training.fit import OnStep, fit_weights
+from exante.training.fit import fit_weights
 from exante.training.losses import TokenLoss, token_loss
 from exante.training.settings import TrainSettings
+from exante.training.trainer import OnStep
 
 
 class PatchSettings(BaseModel):
