@@ -13,6 +13,7 @@ from exante import plugins
 from exante.errors import InputError, said, unknown_name
 from exante.stages import STAGES
 from exante.stages.base import Config, Stage
+from exante.traces import Start
 
 Reference = str | list[str] | dict[str, str]
 
@@ -191,6 +192,13 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
     return _step(name, body, where)
 
 
+class _Outcome(Config):
+    """The model that a recipe is about."""
+
+    of: str
+    trace: Start = "free"
+
+
 class _Document(Config):
     """How a recipe is written."""
 
@@ -201,6 +209,7 @@ class _Document(Config):
     notes: str = ""
     settings: dict[str, Any] = {}
     steps: dict[str, Any]
+    outcome: _Outcome | None = None
 
 
 class _Loop(Config):

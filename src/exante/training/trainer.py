@@ -137,7 +137,7 @@ class Reporter(TrainerCallback):
 
 
 def arguments(
-    out: Path, settings: TrainSettings, device: str, *, on_disk: bool = True
+    out: Path, settings: TrainSettings, device: str, epochs: float, *, on_disk: bool = True
 ) -> TrainingArguments:
     """Our settings in the Trainer's words; nothing is reported anywhere but to our own log."""
     bfloat16 = settings.precision == "bfloat16" or (
@@ -146,7 +146,7 @@ def arguments(
     return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         learning_rate=settings.learning_rate,
-        num_train_epochs=settings.epochs,
+        num_train_epochs=epochs,
         per_device_train_batch_size=1,  # of whole batches: the sampler makes them
         gradient_accumulation_steps=settings.accumulation,
         warmup_steps=settings.warmup,
