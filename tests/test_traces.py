@@ -16,6 +16,7 @@ from exante.traces import (
     Defect,
     Trace,
     Verdict,
+    beginning,
     escape,
     normalise,
     opening,
@@ -265,3 +266,10 @@ def test_verdicts_and_decisions_are_those_of_the_records() -> None:
     decision: Decision = "redirect"
     trace = Trace("x", "A", (Check("A.1", verdict),), decision)
     assert parse(render(trace)).trace == trace
+
+
+def test_a_runtime_opens_a_trace_closes_it_or_forces_nothing() -> None:
+    assert beginning("open", "t") == opening("t") == "<t><assess>"
+    assert beginning("free") == ""
+    assert parse(beginning("closed") + "Yes.").answer == "Yes."
+    assert parse(beginning("closed") + "Yes.").trace is None
