@@ -16,6 +16,7 @@ from exante.traces import (
     Defect,
     Trace,
     Verdict,
+    beginning,
     escape,
     normalise,
     opening,
@@ -284,3 +285,10 @@ def test_every_section_of_a_rendered_trace_has_an_end(trace: Trace, tag: str) ->
     closed = ["".join(pieces[:end]) for end in ends]
     names = [name for name in (*SECTIONS, tag) if f"</{name}>" in "".join(pieces)]
     assert [re.search(r"</([^<>]*)>\Z", text)[1] for text in closed] == names  # type: ignore[index]
+
+
+def test_a_runtime_opens_a_trace_closes_it_or_forces_nothing() -> None:
+    assert beginning("open", "t") == opening("t") == "<t><assess>"
+    assert beginning("free") == ""
+    assert parse(beginning("closed") + "Yes.").answer == "Yes."
+    assert parse(beginning("closed") + "Yes.").trace is None

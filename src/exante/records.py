@@ -192,6 +192,21 @@ class Pair(Record):
     """Fingerprint of the weights that gave both."""
 
 
+class Row(Record):
+    """One turn to train on, as token ids, and what each of its tokens is worth."""
+
+    example_id: str
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    weight: float | tuple[float, ...] = 1.0
+    """Of the cross-entropy of each token, or of all; a negative one unlearns."""
+    targets: tuple[int, ...] = ()
+    """What is learned in the place of each token, after reading the tokens themselves."""
+    pull: float | tuple[float, ...] = 0.0
+    """Of the distance from the reference at each token, or at all."""
+    why: str = ""
+
+
 R = TypeVar("R", bound=Record)
 
 

@@ -163,6 +163,16 @@ def render(ruleset: RuleSet, category: str | None = None) -> str:
     return "\n\n".join(blocks)
 
 
+def brief(ruleset: RuleSet) -> str:
+    """What the rules prohibit, a line per category, and the general clauses, without ids."""
+    lines = [
+        f"{one.title} ({one.default_decision}): {' '.join(c.text for c in one.prohibited)}"
+        for one in ruleset.categories
+        if one.prohibited
+    ]
+    return "\n".join([*lines, *(clause.text for clause in ruleset.general)])
+
+
 def without(text: str, clauses: Collection[str]) -> str:
     """A text that holds rendered rules (see `render`), without the lines of these clauses."""
     gone = tuple(f"- {clause}: " for clause in clauses)

@@ -34,6 +34,9 @@ Defect = Literal[
 ]
 """What is wrong with a trace. `unknown_clause` also stands for a check that cannot be read."""
 
+Start = Literal["open", "free", "closed"]
+"""How a turn begins: a runtime opens the trace, forces nothing, or closes it before it began."""
+
 SECTIONS = ("assess", "verify", "calibrate")
 
 _DECISIONS: tuple[str, ...] = get_args(Decision)
@@ -112,6 +115,11 @@ class Parsed:
 def opening(tag: str = "think") -> str:
     """The text that begins every trace: what a runtime forces."""
     return f"<{tag}><assess>"
+
+
+def beginning(start: Start, tag: str = "think") -> str:
+    """The text that a runtime forces at the start of a turn."""
+    return {"open": opening(tag), "free": "", "closed": f"<{tag}></{tag}>"}[start]
 
 
 def markup(tag: str = "think") -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,22 @@ def test_one_group_token_by_token() -> None:
     assert packed.targets.tolist() == [7, 8, 1, 9, 1]
     assert packed.sources.tolist() == [1, 2, 3, 1, 4]
     assert packed.owners.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_other_targets_are_scored_against_states_that_read_the_response() -> None:
+    group = Group((5, 6), ((7, 8, 1), (9, 1)), ((4, 4, 4), (3, 2)))
+    for shared in (True, False):
+        plain = pack([Group(group.prompt, group.responses)], 0, shared=shared, multiple=8)
+        packed = pack([group], pad_id=0, shared=shared, multiple=8)
+        assert packed.targets.tolist() == [4, 4, 4, 3, 2]
+        for name in ("ids", "positions", "sources", "owners"):
+            assert getattr(packed, name).tolist() == getattr(plain, name).tolist()
+
+
+@pytest.mark.parametrize("targets", [((4,), (3, 2)), ((4, 4, 4),)])
+def test_targets_that_stand_for_no_token_are_refused(targets: tuple[tuple[int, ...], ...]) -> None:
+    with pytest.raises(ValueError, match="one target per token"):
+        Group((5, 6), ((7, 8, 1), (9, 1)), targets)
 
 
 def test_a_response_sees_its_prompt_and_itself() -> None:

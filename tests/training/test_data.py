@@ -65,6 +65,39 @@ def test_every_response_token_has_the_weight_of_its_row() -> None:
     assert part["example_ids"] == ["a", "b"]
 
 
+def test_every_token_has_a_weight_of_its_own_if_it_is_given_one() -> None:
+    rows = [
+        TokenRow("a", (5, 5, 5), (6, 7, EOS), weight=(0.5, 0.0, -1.0), targets=(8, 8, 8)),
+        TokenRow("b", (5,), (6, EOS), weight=0.0),
+    ]
+    (part,) = collate_rows(rows, pad_id=0, tokens=99, shared=True)
+    assert part["weights"].tolist() == [0.5, 0, -1, 0, 0]
+    assert part["inputs"]["targets"].tolist() == [8, 8, 8, 6, EOS]
+    assert part["whole"] == 2
+    assert "pulls" not in part
+
+
+def test_pulled_tokens_bring_their_references() -> None:
+    rows = [
+        TokenRow("a", (5,), (6, 7, EOS), (0.0, 1.0, 0.0), (), (0.5, 0.0, 0.0), (-1.0, -2.0, -3.0)),
+        TokenRow("b", (5,), (6, EOS)),
+    ]
+    (part,) = collate_rows(rows, pad_id=0, tokens=99, shared=True)
+    assert part["pulls"].tolist() == [0.5, 0, 0, 0, 0]
+    assert part["references"].tolist() == [-1, -2, -3, 0, 0]
+    assert part["whole"] == 4
+    # Parts of one batch agree on what they hold, whichever of them is pulled.
+    parts = collate_rows(rows, pad_id=0, tokens=3, shared=True)
+    assert ["pulls" in part for part in parts] == [True, True]
+
+
+def test_values_that_stand_for_no_token_or_are_missing_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 values for 3 tokens"):
+        collate_rows([TokenRow("a", (5,), (6, 7, 1), (1.0, 1.0))], 0, 99, shared=True)
+    with pytest.raises(ValueError, match="a: reference log-probs are missing"):
+        collate_rows([TokenRow("a", (5,), (6, 7, 1), pull=0.5)], 0, 99, shared=True)
+
+
 def test_a_large_batch_is_split_and_still_weighs_by_the_whole() -> None:
     rows = [row(10, 10, str(i)) for i in range(6)]
     parts = collate_rows(rows, pad_id=0, tokens=40, shared=True)
@@ -123,6 +156,8 @@ def test_rows_that_teach_nothing_or_never_to_stop_are_refused() -> None:
         check_rows([TokenRow("a", (2,), ())], EOS, 99, settings)
     with pytest.raises(InputError, match="does not end in EOS"):
         check_rows([TokenRow("a", (2,), (3, 4))], EOS, 99, settings)
+    replaced = TokenRow("a", (2,), (3, 4), targets=(5, 5))
+    assert check_rows([replaced], EOS, 99, settings) == [replaced]
     with pytest.raises(InputError, match="prompt has no token"):
         check_rows([TokenRow("a", (), (3, EOS))], EOS, 99, settings)
     with pytest.raises(InputError, match="nothing to train on"):

@@ -16,7 +16,7 @@ from exante.models.forward import response_logprobs_of
 from exante.models.load import load_model
 from exante.preferences import from_parting
 from exante.records import Pair
-from exante.training import PairLoss, TokenRow
+from exante.training import PairLoss, TokenLoss, TokenRow
 from exante.training.data import Parts, collate_pairs, collate_rows, groups_of
 from exante.training.losses import at_reference, pair_loss, token_loss
 
@@ -228,3 +228,84 @@ def test_a_shared_beginning_cancels_so_step_pairs_train_as_whole_turns_do(model:
     (loss, slope), (step_loss, step_slope) = found
     assert step_loss == pytest.approx(loss, rel=1e-5)
     assert float((slope - step_slope).norm()) <= 1e-5 * float(slope.norm())
+
+
+def token_rows(dice: torch.Generator, pulled: bool) -> list[TokenRow]:
+    """Rows of every sort: replaced targets, weights of either sign, pulls."""
+    rows = []
+    for number, (prompt, count) in enumerate([(3, 7), (9, 4), (2, 12), (5, 1)]):
+        response = ids(count, dice)
+        weights = torch.randn(count, generator=dice).tolist()
+        rows.append(
+            TokenRow(
+                str(number),
+                ids(prompt, dice),
+                response,
+                weight=tuple(weights),
+                targets=ids(count, dice) if number % 2 else (),
+                pull=tuple(torch.rand(count, generator=dice).tolist()) if pulled else 0.0,
+                references=tuple((-4 * torch.rand(count, generator=dice)).tolist()),
+            )
+        )
+    return rows
+
+
+def plain_loop(model: Any, rows: list[TokenRow], ceiling: float) -> Tensor:
+    """The same loss as one reads it: a row at a time, a token at a time, whole logits."""
+    total, counted = torch.zeros(()), 0
+    for row in rows:
+        read = torch.tensor([[*row.prompt_ids, *row.response_ids]])
+        logprobs = model(input_ids=read).logits[0].log_softmax(-1)
+        for place, target in enumerate(row.targets or row.response_ids):
+            found = logprobs[len(row.prompt_ids) + place - 1, target]
+            weight, pull = row.weights[place], row.pulls[place]
+            cost = (-found).clamp(max=ceiling) if weight < 0 else -found
+            total = total + weight * cost + pull * (found - row.references[place]) ** 2 / 2
+            counted += 1
+    return total / counted
+
+
+@pytest.mark.parametrize("pulled", [True, False])
+@pytest.mark.parametrize(("shared", "tokens"), [(True, 10_000), (True, 20), (False, 99)])
+def test_token_losses_are_those_of_a_plain_loop(
+    model: Any, pulled: bool, shared: bool, tokens: int
+) -> None:
+    rows = token_rows(torch.Generator().manual_seed(3), pulled)
+    loss = TokenLoss(ceiling=6.0)
+    model.zero_grad()
+    expected = plain_loop(model, rows, loss.ceiling)
+    expected.backward()
+    slope = torch.cat([p.grad.flatten() for p in model.parameters()])
+    model.zero_grad()
+    found = 0.0
+    for part in collate_rows(rows, pad_id=1, tokens=tokens, shared=shared):
+        value, _ = token_loss(
+            response_logprobs_of(model, **part["inputs"], shared=shared), part, loss
+        )
+        value.backward()
+        found += value.item()
+    gradient = torch.cat([p.grad.flatten() for p in model.parameters()])
+    assert found == pytest.approx(expected.item(), abs=1e-5)
+    assert float((gradient - slope).norm()) <= 1e-5 * float(slope.norm())
+
+
+def test_learning_a_replaced_token_is_cross_entropy_on_it(model: Any) -> None:
+    """RTO of DeRTa: behind each token of the response, the refusal's token."""
+    row = TokenRow("a", (5, 6), (7, 8, 9), targets=(4, 4, 4))
+    (part,) = collate_rows([row], pad_id=1, tokens=99, shared=True)
+    found, _ = token_loss(response_logprobs_of(model, **part["inputs"]), part)
+    each = []
+    for end in range(3):
+        before = TokenRow("a", (5, 6, 7, 8, 9)[: 2 + end], (4,))
+        (alone,) = collate_rows([before], pad_id=1, tokens=99, shared=True)
+        each.append(token_loss(response_logprobs_of(model, **alone["inputs"]), alone)[0].item())
+    assert found.item() == pytest.approx(sum(each) / 3, abs=1e-6)
+
+
+def test_what_is_pulled_is_logged_apart() -> None:
+    row = TokenRow("a", (5,), (6, 7, 1), (1.0, 0.0, 0.0), (), (0.0, 0.5, 0.5), (-1.0, -1.0, -2.0))
+    (part,) = collate_rows([row], pad_id=0, tokens=99, shared=True)
+    loss, numbers = token_loss(torch.tensor([-3.0, -2.0, -4.0]), part)
+    assert loss.item() == pytest.approx((3 + 0.25 * 1 + 0.25 * 4) / 3)
+    assert numbers["cross_entropy"].item() == pytest.approx(1.0)
+    assert numbers["log_ratio"].item() == pytest.approx(-1.5)

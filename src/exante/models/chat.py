@@ -6,8 +6,12 @@ and never goes through a template, because stock templates silently drop reasoni
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Sequence
 from typing import Any
+
+from jinja2 import TemplateError
 
 from exante import traces
 from exante.errors import InputError
@@ -103,3 +107,32 @@ class Chat:
     def _is_tag(self, token: int) -> bool:
         text = self.tokenizer.convert_ids_to_tokens(int(token))
         return text in (f"<{self.tag}>", f"</{self.tag}>")
+
+
+def with_system(chat: Chat, text: str) -> Chat:
+    """The same chat format, with this system message where a conversation has none of its own.
+
+    It becomes part of the template, so that it is there wherever the model is saved and loaded.
+
+    Raises:
+        InputError: the template has no place for a system message.
+    """
+    tokenizer = copy.deepcopy(chat.tokenizer)
+    # Of JSON's escapes all that remain without ASCII are Jinja's, too.
+    message = f"{{'role': 'system', 'content': {json.dumps(text, ensure_ascii=False)}}}"
+    tokenizer.chat_template = (
+        "{% if messages[0]['role'] != 'system' %}"
+        f"{{% set messages = [{message}] + messages %}}{{% endif %}}{tokenizer.chat_template}"
+    )
+    told = Chat(tokenizer, chat.tag)
+    try:
+        holds = text.strip() in told.prompt_text([Message(role="user", content="?")])
+    except TemplateError:
+        holds = False
+    if not holds:
+        raise InputError(
+            "the chat template takes no system message",
+            where=str(getattr(tokenizer, "name_or_path", "tokenizer")),
+            fix="use a model whose template has a system role",
+        )
+    return told

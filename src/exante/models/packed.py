@@ -26,6 +26,19 @@ class Group:
 
     prompt: Ids
     responses: tuple[Ids, ...]
+    targets: tuple[Ids, ...] = ()
+    """Of each response, the token that is scored in the place of each of its own, by the state that
+    read the response; empty scores the responses themselves."""
+
+    def __post_init__(self) -> None:
+        """Refuse targets that stand for no token."""
+        if self.targets and list(map(len, self.targets)) != list(map(len, self.responses)):
+            raise ValueError("one target per token of each response, or none at all")
+
+    @property
+    def scored(self) -> tuple[Ids, ...]:
+        """The tokens of each response whose log-probs are wanted."""
+        return self.targets or self.responses
 
     @property
     def tokens(self) -> int:
@@ -51,7 +64,7 @@ class Packed:
     sources: Tensor
     """Place, in the flattened rows, of the state that predicts the token."""
     targets: Tensor
-    """The token."""
+    """The token that is scored."""
     owners: Tensor
     """Number of its response in this batch."""
 
@@ -91,7 +104,7 @@ def pack(
     With `shared=False` every response gets a row of its own, with its prompt: what any causal model
     can read.
     """
-    parts = list(groups) if shared else [Group(g.prompt, (r,)) for g in groups for r in g.responses]
+    parts = list(groups) if shared else [alone for group in groups for alone in _alone(group)]
     lengths = [part.tokens for part in parts]
     rows = _first_fit(lengths, multiple) if shared else [[n] for n in range(len(parts))]
     width = -(-max(lengths) // multiple) * multiple
@@ -117,7 +130,7 @@ def pack(
         group=group,
         response=response,
         sources=torch.cat([place for number in range(len(parts)) for place in sources[number]]),
-        targets=torch.tensor([t for part in parts for r in part.responses for t in r]),
+        targets=torch.tensor([t for part in parts for wanted in part.scored for t in wanted]),
         owners=torch.repeat_interleave(scored),
     )
 
@@ -140,6 +153,14 @@ def visible(
         seen &= positions[:, :, None] - positions[:, None, :] < window
     seen |= torch.eye(width, dtype=torch.bool, device=group.device)
     return seen[:, None]
+
+
+def _alone(group: Group) -> list[Group]:
+    """A group per response."""
+    return [
+        Group(group.prompt, (response,), (wanted,))
+        for response, wanted in zip(group.responses, group.scored, strict=True)
+    ]
 
 
 def _laid_out(part: Group) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:

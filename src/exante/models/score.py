@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from exante.models.forward import can_share, choose_attention, response_logprobs_of
 from exante.models.load import autocast
-from exante.models.packed import Ids, grouped, pack, within_budget
+from exante.models.packed import Group, Ids, Packed, grouped, pack, within_budget
 from exante.objectives.logprobs import response_sums
+
+BATCH_TOKENS = 16_384
+"""Tokens, with padding, that go through the model at once."""
 
 
 @torch.inference_mode()
@@ -19,7 +23,7 @@ def score(
     rows: Sequence[tuple[Sequence[int], Sequence[int]]],
     *,
     pad_id: int,
-    batch_tokens: int = 16_384,
+    batch_tokens: int = BATCH_TOKENS,
     precision: str = "float32",
     shared: bool | None = None,
 ) -> list[float]:
@@ -31,16 +35,46 @@ def score(
     in shared rows (`can_share`) and says so; None finds out now.
     """
     wanted = [(tuple(prompt), tuple(response)) for prompt, response in rows]
-    groups = grouped(wanted)
     shared = can_share(model) if shared is None else shared
-    choose_attention(model, max(group.tokens for group in groups))
     found: dict[tuple[Ids, Ids], float] = {}
+    for batch, packed, logprobs in _scored(
+        model, grouped(wanted), pad_id, batch_tokens, precision, shared
+    ):
+        keys = [(group.prompt, response) for group in batch for response in group.responses]
+        sums = response_sums(logprobs, packed.owners.to(logprobs.device), len(keys))
+        found.update(zip(keys, sums.tolist(), strict=True))
+    return [found[key] for key in wanted]
+
+
+@torch.inference_mode()
+def token_logprobs(
+    model: Any, groups: Sequence[Group], *, pad_id: int, precision: str = "float32"
+) -> dict[Group, tuple[float, ...]]:
+    """Log-prob of each scored token of a group, in nats, in the order of its responses."""
+    unique = list(dict.fromkeys(groups))
+    found: dict[Group, tuple[float, ...]] = {}
+    for batch, _, logprobs in _scored(
+        model, unique, pad_id, BATCH_TOKENS, precision, can_share(model)
+    ):
+        sizes = [sum(map(len, group.responses)) for group in batch]
+        for group, part in zip(batch, logprobs.cpu().split(sizes), strict=True):
+            found[group] = tuple(part.tolist())
+    return found
+
+
+def _scored(
+    model: Any,
+    groups: Sequence[Group],
+    pad_id: int,
+    batch_tokens: int,
+    precision: str,
+    shared: bool,
+) -> Iterator[tuple[list[Group], Packed, Tensor]]:
+    """The groups in batches of similar length, each with the log-probs of its scored tokens."""
+    choose_attention(model, max(group.tokens for group in groups))
     for batch in within_budget(sorted(groups, key=lambda group: group.tokens), batch_tokens):
         packed = pack(batch, pad_id, shared=shared)
         inputs = {name: value.to(model.device) for name, value in packed.inputs().items()}
         with autocast(model.device.type, precision):
             logprobs = response_logprobs_of(model, **inputs, shared=shared)
-        keys = [(group.prompt, response) for group in batch for response in group.responses]
-        sums = response_sums(logprobs, packed.owners.to(logprobs.device), len(keys))
-        found.update(zip(keys, sums.tolist(), strict=True))
-    return [found[key] for key in wanted]
+        yield batch, packed, logprobs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import NonNegativeInt, ValidationError
 
@@ -13,6 +13,7 @@ from exante import plugins
 from exante.errors import InputError, said, unknown_name
 from exante.stages import STAGES
 from exante.stages.base import Config, Stage
+from exante.traces import Start
 
 Reference = str | list[str] | dict[str, str]
 
@@ -195,7 +196,7 @@ class _Outcome(Config):
     """The model that a recipe is about."""
 
     of: str
-    trace: Literal["open", "free"] = "free"
+    trace: Start = "free"
 
 
 class _Document(Config):

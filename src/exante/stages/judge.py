@@ -56,7 +56,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     with (out / _PARTIAL).open("a", encoding="utf-8") as file:
         for start in range(len(judged), len(turns), _TOGETHER):
             part = [
-                Turn(turn, _plain(turn, examples, config.judge), _pieces(turn, chat))
+                Turn(turn, plain_request(turn, examples, config.judge), _pieces(turn, chat))
                 for turn in turns[start : start + _TOGETHER]
             ]
             found = judge_generations(part, judge=judge, ruleset=ruleset, tag=chat.tag)
@@ -80,7 +80,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     }
 
 
-def _plain(turn: Generation, examples: dict[str, Example], judge: str) -> Example:
+def plain_request(turn: Generation, examples: dict[str, Example], judge: str) -> Example:
     """The prompt of a turn without its disguise, which no judge sees.
 
     Raises:

@@ -6,7 +6,7 @@ import random
 import statistics
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
@@ -19,6 +19,7 @@ from exante.records import Example, Record, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
 from exante.stages.prompts import examples_of
 from exante.stages.sample import request_of
+from exante.traces import Start
 
 TIMINGS = "timings.jsonl"
 
@@ -36,7 +37,7 @@ class LatencyConfig(Config):
     """Timings of each prompt and model; the median counts."""
     max_new_tokens: int = Field(default=192, ge=1)
     """Longest turn."""
-    trace: Literal["open", "free"] = "open"
+    trace: Start = "open"
     """How the aligned model is started; the base always starts freely."""
     seed: int = 0
     """Chooses the prompts."""
@@ -108,7 +109,7 @@ class _Timed:
 class _Runner:
     """One model, answering one prompt at a time."""
 
-    def __init__(self, folder: Path, trace: str, config: LatencyConfig) -> None:
+    def __init__(self, folder: Path, trace: Start, config: LatencyConfig) -> None:
         self.settings = SamplingSettings(max_new_tokens=config.max_new_tokens, batch_size=1)
         dtype = sampling_dtype(self.settings.precision)
         self.model: Any = load_model(folder, dtype=dtype)

@@ -33,8 +33,9 @@ class SampleConfig(Config):
 
     split: Literal["train", "validation", "test"] = "train"
     """Split of a source; ignored for prompts that have only one list."""
-    trace: Literal["open", "free"] = "open"
-    """`open` forces the start of the trace, as serving does; `free` forces nothing."""
+    trace: traces.Start = "open"
+    """`open` forces the start of the trace, as serving does; `free` forces nothing; `closed` forces
+    an empty trace."""
     sampling: SamplingSettings = SamplingSettings()
     """Turns per prompt, temperature, length and seed."""
 
@@ -81,9 +82,9 @@ def _rendered(requests: Iterable[Request]) -> str:
     return digest.hexdigest()
 
 
-def request_of(example: Example, chat: Chat, trace: str) -> Request:
+def request_of(example: Example, chat: Chat, trace: traces.Start) -> Request:
     """The prompt as token ids, with what is forced: an attacker's prefill, or the trace's start."""
-    text = example.prefill or (traces.opening(chat.tag) if trace == "open" else "")
+    text = example.prefill or traces.beginning(trace, chat.tag)
     return Request(example.id, chat.prompt_ids(example.messages), chat.encode(text) if text else ())
 
 

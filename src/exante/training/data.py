@@ -27,8 +27,15 @@ class TokenRow:
     example_id: str
     prompt_ids: Ids
     response_ids: Ids
-    weight: float = 1.0
-    """Weight of each of its tokens."""
+    weight: float | tuple[float, ...] = 1.0
+    """Weight of its tokens: of each its own, or one for all; a negative one unlearns."""
+    targets: Ids = ()
+    """What is learned in the place of each token, after reading the tokens themselves; empty learns
+    these."""
+    pull: float | tuple[float, ...] = 0.0
+    """Weight of the distance from the reference, of each token or of all."""
+    references: tuple[float, ...] = ()
+    """Reference log-prob of each learned token in nats, where a token is pulled."""
 
     @property
     def length(self) -> int:
@@ -38,7 +45,24 @@ class TokenRow:
     @property
     def group(self) -> Group:
         """The row as the engine takes it."""
-        return Group(self.prompt_ids, (self.response_ids,))
+        return Group(self.prompt_ids, (self.response_ids,), (self.targets,) if self.targets else ())
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """The weight of each token."""
+        return _each(self.weight, len(self.response_ids))
+
+    @property
+    def pulls(self) -> tuple[float, ...]:
+        """The pull of each token."""
+        return _each(self.pull, len(self.response_ids))
+
+
+def _each(value: float | tuple[float, ...], count: int) -> tuple[float, ...]:
+    found = value if isinstance(value, tuple) else (value,) * count
+    if len(found) != count:
+        raise ValueError(f"{len(found)} values for {count} tokens")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +124,35 @@ def _group(prompt: Ids, pairs: Sequence[Pair]) -> PairGroup:
 
 
 def collate_rows(rows: Sequence[TokenRow], pad_id: int, tokens: int, *, shared: bool) -> Parts:
-    """One batch of rows; its loss is a mean over the supervised tokens of the whole batch."""
-    weighted = sum(len(row.response_ids) for row in rows if row.weight != 0)
+    """One batch of rows; its loss is a mean over the tokens of the whole batch that count.
+
+    A token counts if it has a weight or a pull. References are there if any token is pulled.
+
+    Raises:
+        ValueError: a token is pulled, and its reference log-prob is missing.
+    """
+    whole = sum(w != 0 or p != 0 for r in rows for w, p in zip(r.weights, r.pulls, strict=True))
     parts: Parts = []
     for members in _parts(rows, tokens):
         packed = pack([row.group for row in members], pad_id, shared=shared)
-        weights = torch.tensor([row.weight for row in members])
-        parts.append(
-            {
-                "inputs": packed.inputs(),
-                "weights": weights[packed.owners],
-                "whole": max(1, weighted),
-                "example_ids": [row.example_id for row in members],
-            }
-        )
+        part = {
+            "inputs": packed.inputs(),
+            "weights": torch.tensor([weight for row in members for weight in row.weights]),
+            "whole": max(1, whole),
+            "example_ids": [row.example_id for row in members],
+        }
+        if any(any(row.pulls) for row in rows):
+            part["pulls"] = torch.tensor([pull for row in members for pull in row.pulls])
+            part["references"] = torch.tensor([r for row in members for r in _references(row)])
+        parts.append(part)
     return parts
+
+
+def _references(row: TokenRow) -> tuple[float, ...]:
+    """The reference log-probs of a row; any number does where nothing is pulled."""
+    if any(row.pulls) and len(row.references) != len(row.response_ids):
+        raise ValueError(f"{row.example_id}: reference log-probs are missing")
+    return row.references or (0.0,) * len(row.response_ids)
 
 
 def collate_pairs(groups: Sequence[PairGroup], pad_id: int, tokens: int, *, shared: bool) -> Parts:
@@ -223,14 +261,15 @@ def check_rows(rows: Sequence[TokenRow], eos_id: int, limit: int, settings: Trai
     """The rows that fit, after checking that each can teach something and teaches to stop.
 
     Raises:
-        InputError: no rows; a row without prompt, without supervised tokens or without EOS at its
-            end; a row longer than `limit` under `on_overlong: error`, or nothing but such rows.
+        InputError: no rows; a row without prompt, without supervised tokens or, if it is learned as
+            it stands, without EOS at its end; a row longer than `limit` under `on_overlong: error`,
+            or nothing but such rows.
     """
     for row in rows:
         _require_prompt(row.prompt_ids, row.example_id)
         if not row.response_ids:
             raise InputError("a row has no supervised token", where=row.example_id)
-        if row.response_ids[-1] != eos_id:
+        if not row.targets and row.response_ids[-1] != eos_id:
             raise InputError(
                 "a row does not end in EOS, so the model would not learn to stop",
                 where=row.example_id,

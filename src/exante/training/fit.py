@@ -27,6 +27,7 @@ from exante.models.load import (
     weights_fingerprint,
 )
 from exante.models.memory import settled
+from exante.models.weights import weights_of
 from exante.records import Pair
 from exante.training.data import (
     Batchable,
@@ -41,8 +42,8 @@ from exante.training.data import (
     groups_of,
 )
 from exante.training.embeddings import keep_embeddings, markup_ids
-from exante.training.losses import PairLoss, at_reference, pair_loss, token_loss
-from exante.training.reference import unreferenced, with_reference
+from exante.training.losses import PairLoss, TokenLoss, at_reference, pair_loss, token_loss
+from exante.training.reference import rows_with_reference, unreferenced, with_reference
 from exante.training.settings import TrainSettings
 from exante.training.trainer import (
     CHECKPOINTS,
@@ -92,25 +93,64 @@ def fit_tokens(
     policy: Path,
     out: Path,
     settings: TrainSettings,
+    loss: TokenLoss | None = None,
+    reference: Path | None = None,
     on_step: OnStep | None = None,
 ) -> TrainSummary:
     """Train `policy` on the rows; the new model goes to `out/model`.
 
-    Continues from the newest checkpoint in `out`, with the result of an unbroken run.
+    Continues from the newest checkpoint in `out`, with the result of an unbroken run. Tokens that
+    are pulled are held at the frozen `reference`.
 
     Raises:
-        InputError: a row cannot be trained on.
+        InputError: a row cannot be trained on, or is pulled without a reference.
         RunError: the loss is not finite.
     """
+    job, source = _token_job(rows, policy, settings, loss, reference)
+    run = _run(job, out, settings, on_step)
+    return _summary(
+        run, job, items=len(job.items), dropped=len(rows) - len(job.items), reference=source
+    )
+
+
+def fit_weights(
+    rows: Sequence[TokenRow],
+    *,
+    policy: Path,
+    out: Path,
+    settings: TrainSettings,
+    loss: TokenLoss | None = None,
+    on_step: OnStep | None = None,
+) -> tuple[dict[str, Tensor], TrainSummary]:
+    """As `fit_tokens`, but the weights are handed back, and nothing but a log is written.
+
+    For weights that must not lie on a disk, not even as a checkpoint: a killed run starts anew.
+    """
+    job, _ = _token_job(rows, policy, settings, loss, None)
+    out.mkdir(parents=True, exist_ok=True)
+    run = _run(job, out, settings, on_step, on_disk=False)
+    summary = _summary(run, job, items=len(job.items), dropped=len(rows) - len(job.items))
+    return weights_of(job.model), summary
+
+
+def _token_job(
+    rows: Sequence[TokenRow],
+    policy: Path,
+    settings: TrainSettings,
+    loss: TokenLoss | None,
+    reference: Path | None,
+) -> tuple[_Job, str]:
+    """What a training on rows needs, and where reference log-probs come from."""
     chat, model = load_chat(policy), load_model(policy)
     kept: Sequence[TokenRow] = check_rows(rows, chat.eos_id, _limit(model, settings), settings)
-    engine = _engine(model, kept, settings)
+    scored, source = rows_with_reference(kept, reference, chat.pad_id, settings)
+    engine = _engine(model, scored, settings)
     collate = partial(
         collate_rows, pad_id=chat.pad_id, tokens=settings.batch_tokens, shared=engine.shared
     )
-    job = _Job(model, chat, kept, settings.batch_size, collate, token_loss, engine)
-    run = _run(job, out, settings, on_step)
-    return _summary(run, job, items=len(kept), dropped=len(rows) - len(kept))
+    objective = partial(token_loss, settings=loss or TokenLoss())
+    job = _Job(model, chat, scored, settings.batch_size, collate, objective, engine)
+    return job, source
 
 
 def fit_pairs(
@@ -204,7 +244,14 @@ def _engine(model: Any, items: Sequence[Batchable], settings: TrainSettings) -> 
     return _Engine(shared, compiled)
 
 
-def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) -> _Run:
+def _run(
+    job: _Job,
+    out: Path,
+    settings: TrainSettings,
+    on_step: OnStep | None,
+    *,
+    on_disk: bool = True,
+) -> _Run:
     device = default_device()
     start = time.monotonic()
     log = out / "log.jsonl"
@@ -223,7 +270,7 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
             loss=job.loss,
             sampler=LengthWindows(lengths, job.batch_items, settings.seed),
             model=job.model,
-            args=arguments(out, settings, device, epochs),
+            args=arguments(out, settings, device, epochs, on_disk=on_disk),
             train_dataset=Items(job.items),
             data_collator=partial(_only, collate=job.collate),
             callbacks=[Reporter(log, on_step)],
@@ -231,7 +278,8 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
         with settled():
             trainer.train(resume_from_checkpoint=resume)
         trainer.require_finite()
-    save_model(trainer.accelerator.unwrap_model(trainer.model), job.chat, out / "model")
+    if on_disk:
+        save_model(trainer.accelerator.unwrap_model(trainer.model), job.chat, out / "model")
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
     logged = [entry for entry in trainer.state.log_history if "loss" in entry]
     first, last = (logged[0], logged[-1]) if logged else ({}, {})

@@ -21,7 +21,7 @@ from exante.objectives.pairs import (
     tail_discounted,
     without_reference,
 )
-from exante.objectives.tokens import cross_entropy
+from exante.objectives.tokens import cross_entropy, log_ratio, shaped
 from exante.training.barrier import Barrier, barred
 
 
@@ -50,12 +50,39 @@ class PairLoss(BaseModel):
     """Where given, safety pairs are a constraint to keep and no longer part of the objective."""
 
 
-def token_loss(logprobs: Tensor, part: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+class TokenLoss(BaseModel):
+    """The loss on a token."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    ceiling: float = Field(default=10.0, gt=0)
+    """Nats from which a token with a negative weight is pushed down no further."""
+
+
+_PLAIN = TokenLoss()
+
+
+def token_loss(
+    logprobs: Tensor, part: Mapping[str, Any], settings: TokenLoss = _PLAIN
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Weighted cross-entropy in nats, this part's share of the mean over the batch's tokens.
 
-    `logprobs` and `part["weights"]` are (scored,).
+    `logprobs` and `part["weights"]` are (scored,). Where tokens are pulled to a reference, that is
+    added; the cross-entropy alone and the mean log-ratio of the pulled tokens are logged.
     """
-    return cross_entropy(logprobs, part["weights"]).sum() / part["whole"], {}
+    weights, whole = part["weights"], part["whole"]
+    if "pulls" not in part:
+        return cross_entropy(logprobs, weights, ceiling=settings.ceiling).sum() / whole, {}
+    references, pulls = part["references"], part["pulls"]
+    losses = shaped(logprobs, references, weights=weights, pulls=pulls, ceiling=settings.ceiling)
+    with torch.no_grad():
+        pulled = pulls != 0
+        away = log_ratio(logprobs, references) * pulled
+        numbers = {
+            "cross_entropy": cross_entropy(logprobs, weights, ceiling=settings.ceiling).mean(),
+            "log_ratio": away.sum() / pulled.sum().clamp(min=1),
+        }
+    return losses.sum() / whole, numbers
 
 
 def pair_loss(

@@ -1,18 +1,21 @@
-"""Reference log-probs of pairs: from the sampler where they can be trusted, else computed once."""
+"""Reference log-probs: from the sampler where they can be trusted, else computed once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exante.errors import InputError
 from exante.models.chat import Chat
 from exante.models.load import load_model, weights_fingerprint
-from exante.models.score import score
+from exante.models.score import score, token_logprobs
 from exante.records import Pair, read_jsonl, write_json, write_jsonl
+from exante.training.data import TokenRow
 from exante.training.settings import TrainSettings
 
 SCORED = "scored.jsonl"
@@ -72,6 +75,35 @@ def with_reference(
     write_jsonl(path, result)
     write_json(known, {**key, "source": source})
     return result, source
+
+
+def rows_with_reference(
+    rows: Sequence[TokenRow], reference: Path | None, pad_id: int, settings: TrainSettings
+) -> tuple[list[TokenRow], str]:
+    """The rows, with the reference's log-prob of each token where any is pulled, and their source.
+
+    One pass, before training; a training that goes on after a kill makes it again.
+
+    Raises:
+        InputError: a token is pulled, and there is no reference.
+    """
+    pulled = [row for row in rows if any(row.pulls)]
+    if not pulled:
+        return list(rows), ""
+    if reference is None:
+        raise InputError(
+            "tokens are held at a reference, and there is none",
+            where=pulled[0].example_id,
+            fix="name the frozen model as `reference`",
+        )
+    known = token_logprobs(
+        load_model(reference),
+        [row.group for row in pulled],
+        pad_id=pad_id,
+        precision=settings.precision,
+    )
+    scored = [replace(row, references=known[row.group]) if any(row.pulls) else row for row in rows]
+    return scored, "forward pass"
 
 
 def _key(pairs: Sequence[Pair], fingerprint: str, precision: str, fronts: bool) -> dict[str, Any]:

@@ -136,7 +136,9 @@ class Reporter(TrainerCallback):
             self.on_step(state.global_step, state.max_steps, self.latest)
 
 
-def arguments(out: Path, settings: TrainSettings, device: str, epochs: float) -> TrainingArguments:
+def arguments(
+    out: Path, settings: TrainSettings, device: str, epochs: float, *, on_disk: bool = True
+) -> TrainingArguments:
     """Our settings in the Trainer's words; nothing is reported anywhere but to our own log."""
     bfloat16 = settings.precision == "bfloat16" or (
         settings.precision == "auto" and native_bfloat16(device)
@@ -158,7 +160,7 @@ def arguments(out: Path, settings: TrainSettings, device: str, epochs: float) ->
         logging_steps=10,
         # It would wait for the device at every step; we look at the losses when a line is due.
         logging_nan_inf_filter=False,
-        save_strategy="steps",
+        save_strategy="steps" if on_disk else "no",
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,
         report_to="none",
