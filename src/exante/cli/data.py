@@ -144,7 +144,9 @@ def _write(
     from exante.stages.overlap import untouched
 
     examples = all_examples(found)
-    kept = untouched(examples, [e for suite in collected(without) for e in suite.examples])
+    # Rows that an evaluation leaves out by default may be asked for all the same.
+    suites = collected(without, keep=("copyright",))
+    kept = untouched(examples, [e for suite in suites for e in suite.examples])
     made = written(kept, target, prefers)
     if len(kept) < len(examples):
         made.left["near-duplicates of a suite's prompts"] = len(examples) - len(kept)

@@ -65,6 +65,10 @@ def _trl(examples: Sequence[Example], prefers: Preference) -> Written:
                 else:
                     found.left[f"no {name}"] += 1
             return found
+    if any(example.responses for example in examples):
+        told = "more useful" if prefers == "better" else "safer"
+        reason = f"no label says which response is {told}"
+        return Written("preference", left=Counter({reason: len(examples)}))
     return Written("prompt-only", [{"prompt": _prompt(example)} for example in examples])
 
 
