@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from click.testing import Result
 from tests.data_rows import ASK, PKU, ROWS, SAFE, UNSAFE, write
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from exante.cli import app
 from exante.errors import InputError

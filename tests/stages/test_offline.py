@@ -12,6 +12,7 @@ from tests.tiny import tiny_model
 
 from exante.errors import InputError
 from exante.models.load import load_chat
+from exante.preferences import PairSettings
 from exante.records import Generation, Pair, read_jsonl
 from exante.stages import judge, offline, pair, prefer, sft, source
 from exante.stages.base import STAMP, Config, Inputs, Stage, perform
@@ -67,7 +68,7 @@ def test_rows_with_labels_become_pairs_and_train_a_policy(tmp_path: Path, model:
     ]
     assert [j.judgement.useful for j in found[:2]] == [1.0, 0.5]
     assert steps.summary("judged")["unsafe"] == 4
-    choice = pair.PairSettings(require_trace=False)
+    choice = PairSettings(require_trace=False)
     made = steps.do(
         "pairs", pair.STAGE, pair.PairConfig(choice=choice), judged="judged", prompts="prompts"
     )
