@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exante.errors import InputError, said
 
@@ -46,6 +46,13 @@ class Response(Record):
     reward: float | None = None
     source: str = ""
 
+    @property
+    def is_unsafe(self) -> bool | None:
+        """What label or cost say; None if neither is known."""
+        if self.unsafe is not None:
+            return self.unsafe
+        return None if self.cost is None else self.cost > 0
+
 
 class Example(Record):
     """One prompt, what is known about it, and where it came from."""
@@ -72,6 +79,15 @@ class Example(Record):
     facts: dict[str, Any] = Field(default_factory=dict)
     """What the domain's own teacher and judge know about the prompt. Of disguised capability
     prompts, measures also read `must_contain` and `at_least`; nobody else reads anything."""
+
+    @model_validator(mode="after")
+    def _preferred_exist(self) -> Example:
+        for name, place in (("better", self.better), ("safer", self.safer)):
+            if place is not None and not 0 <= place < len(self.responses):
+                raise ValueError(
+                    f"{name} is {place}, but there are {len(self.responses)} responses"
+                )
+        return self
 
     @property
     def prompt(self) -> str:
@@ -263,11 +279,16 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
     """Write all records through a temporary file and one rename; returns how many."""
+    return write_lines(path, (record.model_dump_json() for record in records))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write all lines through a temporary file and one rename; returns how many."""
     temporary = path.with_name(path.name + ".tmp")
     count = 0
     with temporary.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(record.model_dump_json() + "\n")
+        for line in lines:
+            file.write(line + "\n")
             count += 1
         file.flush()
         os.fsync(file.fileno())

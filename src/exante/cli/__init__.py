@@ -12,6 +12,7 @@ import yaml
 
 from exante import __version__
 from exante.cli.bench import bench_app
+from exante.cli.data import data_app
 from exante.cli.judges import judge_app
 from exante.cli.suites import (
     Column,
@@ -41,6 +42,7 @@ app.add_typer(miniature_app, name="miniature")
 app.add_typer(bench_app, name="bench")
 app.add_typer(judge_app, name="judge")
 app.add_typer(suites_app, name="suites")
+app.add_typer(data_app, name="data")
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Run folder; the same command continues there.")
@@ -241,7 +243,7 @@ def export(
 @app.command(name="ls")
 def list_things(
     what: Annotated[
-        str, typer.Argument(help="recipes, attacks, judges, teachers, runs")
+        str, typer.Argument(help="recipes, attacks, judges, teachers, formats, runs")
     ] = "recipes",
     as_json: AsJson = False,
 ) -> None:

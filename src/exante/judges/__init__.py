@@ -20,6 +20,7 @@ JUDGES: dict[str, str] = {
     "learned": "exante.judges.learned:LearnedJudge",
     "ensemble": "exante.judges.ensemble:EnsembleJudge",
     "labels": "exante.judges.labels:LabelJudge",
+    "given": "exante.judges.given:GivenJudge",
     "rubric": "exante.judges.rubric:RubricJudge",
     "guard": "exante.judges.guards:GuardJudge",
     "cost": "exante.judges.costs:CostJudge",

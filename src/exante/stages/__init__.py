@@ -10,6 +10,7 @@ STAGES: dict[str, str] = {
     "reason": "exante.stages.reason:STAGE",
     "sft": "exante.stages.sft:STAGE",
     "sample": "exante.stages.sample:STAGE",
+    "offline": "exante.stages.offline:STAGE",
     "judge": "exante.stages.judge:STAGE",
     "pair": "exante.stages.pair:STAGE",
     "cost": "exante.stages.cost:STAGE",

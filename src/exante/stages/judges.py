@@ -20,7 +20,7 @@ from exante.stages import base
 
 _GRADING_TOKENS = 512
 """Most tokens of a grade: a few sentences and a line."""
-_ANSWER_ALONE = ("miniature", "strings", "learned", "ensemble", "labels")
+_ANSWER_ALONE = ("miniature", "strings", "learned", "ensemble", "labels", "given")
 """Judges that read the answer and what is known of the prompt, but not its words."""
 
 
