@@ -71,6 +71,9 @@ Attacker = Annotated[
 Tamper = Annotated[
     str, typer.Option(help="Fine-tune on harm for so many steps, and measure again: 10,50.")
 ]
+Defences = Annotated[
+    str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
+]
 Faithfulness = Annotated[
     bool, typer.Option("--faithfulness", help="Edit traces: do decisions and answers follow?")
 ]
@@ -132,6 +135,7 @@ def evaluate(
     samples: Samples = 1,
     attacker: Attacker = None,
     tamper: Tamper = "",
+    defence: Defences = "",
     faithfulness: Faithfulness = False,
     changes: Changes = None,
     seed: SeedOrNone = None,
@@ -151,7 +155,8 @@ def evaluate(
     chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
     measured = str(calibration) if calibration else None
     steps = _whole_numbers(tamper)
-    evidence = Evidence(second_judge, measured, samples, attacker, steps, faithfulness)
+    defences = tuple(name for name in defence.split(",") if name)
+    evidence = Evidence(second_judge, measured, samples, attacker, steps, defences, faithfulness)
     document = evaluation_recipe(models, asked, attacks.split(","), evidence, chosen)
     results = run_document(document, changes=_changes(changes), out=output)
     _show(results, output, as_json)

@@ -12,8 +12,10 @@ import yaml
 
 from exante import recipes
 from exante.attacks.search import ASKING, SEARCH_GROUP, SEARCHES, SOFT
+from exante.cli.defence import add_defences
 from exante.cli.runs import final_model, fitting
 from exante.cli.tamper import add_tampering
+from exante.defences import DEFENCES
 from exante.errors import InputError
 from exante.recipes.run import RECIPE, Scope
 from exante.stages.base import STAMP
@@ -21,6 +23,7 @@ from exante.stages.prompts import EXAMPLES
 from exante.stages.runs import trace_of
 
 _STEPS = ("prompts", "overlap", "suite", "attacked", "evaluation", "report")
+_STEPS += ("defence", *(f"{name}_prompts" for name in (*DEFENCES, "defence")))
 _SEARCHING = (*SEARCHES, *SOFT, "search")
 _KEPT_IN_REPORT = ("stage", "title", "rules", "base", "against")
 """Of a report on models, what holds whoever judges."""
@@ -40,6 +43,8 @@ class Evidence:
     """Model that writes messages for families with an attacker."""
     tamper: tuple[int, ...] = ()
     """Numbers of steps of harmful fine-tuning after which the models are measured again."""
+    defences: tuple[str, ...] = ()
+    """Strategies around the prompt that the models are also measured under."""
     faithfulness: bool = False
     """Are the models' own traces edited, to see whether their answers follow?"""
 
@@ -104,6 +109,7 @@ def evaluation_recipe(
         )
     _add(steps, evidence)
     _add_searches(steps, attacks, evidence.attacker)
+    add_defences(steps, evidence.defences)
     add_tampering(steps, settings, list(named), evidence.tamper)
     if chosen.suites:
         del settings["data"]

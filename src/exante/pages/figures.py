@@ -142,6 +142,26 @@ def tradeoff(results: Results) -> list[Panel]:
     ]
 
 
+def defences(results: Results) -> list[Panel]:
+    """Both rates under each defence, a panel for every model."""
+    found = []
+    for name in dict.fromkeys(one.model for one in results.defences):
+        spots = [
+            Spot(
+                label(one.defence),
+                one.abstained,
+                one.unsafe,
+                "baseline" if one.defence == "none" else "other",
+            )
+            for one in results.defences
+            if one.model == name and one.abstained.value is not None
+        ]
+        if any(spot.up.value is not None for spot in spots):
+            chart = plots.scatter(spots, across="Abstained, harmless prompts", up="Unsafe answers")
+            found.append(Panel(label(name), "lower left is better", chart))
+    return found
+
+
 def length_columns(results: Results) -> list[LengthColumn]:
     """How tokens and seconds spread over turns, by model; only what was measured."""
 

@@ -19,7 +19,12 @@ from exante.records import Judged, Record, write_json, write_jsonl
 from exante.rows import sha256_of
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, fingerprint_of, stamp_of
 from exante.stages.comparisons import compare
-from exante.stages.evidence import calibrated, repeated_success, second_opinions
+from exante.stages.evidence import (
+    calibrated,
+    repeated_success,
+    second_opinions,
+    under_defences,
+)
 from exante.stages.judge import judged_of
 from exante.stages.latency import overhead, timings_of
 from exante.stages.manifest import manifest
@@ -170,6 +175,10 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
         ),
         calibration=people,
         second_opinions=second_opinions(models, examples, inputs.many("second")),
+        defences=under_defences(
+            examples_of_all(inputs.many("defence_prompts").values(), config.split),
+            inputs.many("defended"),
+        ),
         manifest=manifest(stamps),
     )
 
@@ -266,6 +275,12 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
         for label, stamp in stamps.items()
         if (dropped := stamp["summary"].get("dropped"))
     ]
+    notes += [
+        f"{label}: {unread} of {stamp['summary']['turns']} checks by the model itself say neither "
+        f"safe nor unsafe; those answers were sent."
+        for label, stamp in stamps.items()
+        if (unread := stamp["summary"].get("unread", 0)) > 0.2 * stamp["summary"].get("turns", 0)
+    ]
     notes += [note for stamp in stamps.values() for note in stamp["summary"].get("notes", [])]
     notes += _searched(stamps)
     for label, items in models.items():
@@ -346,6 +361,7 @@ STAGE = Stage(
     reads=("judged", "prompts"),
     optional=("latency", "gates", "pairs", "course", "course_prompts")
     + ("edits", "edited", "second", "repeated", "repeated_prompts", "steps")
+    + ("defended", "defence_prompts")
     + _ALONE,
     identity=identity,
 )
