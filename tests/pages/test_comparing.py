@@ -14,6 +14,7 @@ from tests.pages.test_render import read
 from exante.pages.compared import Compared, Cost, Method
 from exante.pages.comparing import front, headline, others, page, status
 from exante.pages.results import Comparison
+from exante.records import Record
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -91,7 +92,7 @@ def test_every_method_number_and_file_is_on_the_page() -> None:
     text = " ".join(" ".join(reader.text).split())
     for row in compared().methods:
         assert row.badge in text
-    for words in ("SafeDPO", "Other 6", "collapsed", "1.2\u202fM", "1.5\u202fGB", "1\u202fmin 15"):
+    for words in ("SafeDPO", "Other 6", "collapsed", "1.2 M", "1.5 GB", "1 min 15 s"):
         assert words in text
     links = {a.get("href") for tag, a in reader.tags if tag == "a"}
     assert {"compare.json", "seed-0/report.html", "seed-2/report.html"} <= links
@@ -144,6 +145,14 @@ def test_all_text_can_be_read_and_fits(browser: Browser, tmp_path: Path, scheme:
         assert browser.js("document.documentElement.scrollWidth") <= width
     browser.call("Emulation.clearDeviceMetricsOverride")
     browser.emulate()
+
+
+@pytest.mark.parametrize("record", [Compared, Method, Cost])
+def test_every_field_is_documented(record: type[Record]) -> None:
+    text = (Path(__file__).parents[2] / "docs/compare.md").read_text().replace("\n", " ")
+    for name, field in record.model_fields.items():
+        said = (field.description or "").replace("\n", " ")
+        assert f"| `{field.alias or name}` | {said}" in text
 
 
 def test_names_never_overlap_or_leave_the_drawing() -> None:

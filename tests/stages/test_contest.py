@@ -9,7 +9,7 @@ import pytest
 from exante.pages.compared import Cost, Method
 from exante.pages.numbers import Value
 from exante.records import AnswerVerdict
-from exante.stages.contest import SeedRun, measured, ranked, tested, training_cost
+from exante.stages.contest import SeedRun, measured, paired, ranked, training_cost
 from exante.stages.report import Row
 
 COST = Cost(tokens=100.0, seconds=2.0, peak_bytes=7)
@@ -154,7 +154,7 @@ def test_who_is_worse_in_one_and_better_in_none_is_behind() -> None:
 
 def test_methods_are_tested_on_the_same_prompts_of_all_seeds() -> None:
     seeds = [seed(a=(2, 0, 20), b=(10, 5, 20)), seed(a=(2, 0, 20), b=(10, 5, 20))]
-    (found,) = tested(seeds, ["a", "b"], "a")
+    (found,) = paired(seeds, ["a", "b"], "a")
     assert (found.model, found.against) == ("b", "a")
     assert found.robustness_gain.value == pytest.approx(-8 / 20)
     assert found.robustness_gain.n == 2 * 2 * 20

@@ -40,7 +40,7 @@ def compare(
         list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)] = 3,
-    reference: Annotated[str, typer.Option(help="The method others are tested against.")] = "erpo",
+    reference: Annotated[str, typer.Option(help="The method others are paired against.")] = "erpo",
     model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
     data: Annotated[
         str | None, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
@@ -165,7 +165,7 @@ def write_comparison(
     from exante.pages.compared import Compared
     from exante.pages.comparing import page
     from exante.records import write_json
-    from exante.stages.contest import measured, ranked, read_seed, tested
+    from exante.stages.contest import measured, paired, ranked, read_seed
 
     runs = {seed: out / f"seed-{seed}" for seed in seeds}
     read = [read_seed(run / "report") for run in runs.values()]
@@ -179,7 +179,7 @@ def write_comparison(
         base=measured("base", read),
         methods=ranked(rows),
         reference=reference,
-        comparisons=tested(read, list(plans), reference),
+        comparisons=paired(read, list(plans), reference),
         seeds=list(runs),
         settings={name: str(settings.get(name) or "as each recipe says") for name in _SAID},
         reports={str(seed): f"seed-{seed}/report.html" for seed in runs},

@@ -117,7 +117,7 @@ def ranked(methods: Iterable[Method]) -> list[Method]:
     return [row.model_copy(update={"behind": behind.get(row.name, [])}) for row in rows]
 
 
-def tested(seeds: Sequence[SeedRun], names: Sequence[str], reference: str) -> list[Comparison]:
+def paired(seeds: Sequence[SeedRun], names: Sequence[str], reference: str) -> list[Comparison]:
     """Every method beside the reference on the same prompts of the same seeds."""
     unsafe, refused = (
         {
