@@ -40,7 +40,7 @@ def compare(
         list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)] = 3,
-    reference: Annotated[str, typer.Option(help="The method others are paired against.")] = "erpo",
+    reference: Annotated[str, typer.Option(help="The method others are tested against.")] = "erpo",
     model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
     data: Annotated[
         str | None, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")

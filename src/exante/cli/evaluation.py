@@ -90,7 +90,9 @@ def evaluation_recipe(
     steps: dict[str, Any] = {
         **_prompts([name for name in attacks if name not in _SEARCHING], chosen, models),
         **{label: {"stage": "source", "model": path} for label, path in named.items()},
-        "evaluation": _evaluation(named),
+        "evaluation": evaluation_steps(
+            {name: {"of": name, "trace": trace_of(path)} for name, path in named.items()}
+        ),
         "report": {
             "stage": "report",
             "recipe": "evaluate",
@@ -158,10 +160,10 @@ def _require_one_source(asked: Mapping[str, Any], chosen: Chosen) -> None:
         raise InputError(f"{given[0]} is for suites", fix="name a suite or file with --suite")
 
 
-def _evaluation(named: Mapping[str, str]) -> dict[str, Any]:
-    """Sampling and judging of every model, by label and path."""
+def evaluation_steps(models: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Sampling and judging of every model: the step it is `of`, and whether its trace is opened."""
     return {
-        "each": {label: {"of": label, "trace": trace_of(path)} for label, path in named.items()},
+        "each": {name: dict(model) for name, model in models.items()},
         "steps": {
             "sampled": {
                 "stage": "sample",

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from exante.pages import charts, plots
 from exante.pages.compared import Compared, Method
 from exante.pages.numbers import Value
-from exante.pages.plots import Spot, Tone
+from exante.pages.plots import Panel, Spot, Tone
 from exante.pages.render import environment, printable
 from exante.pages.wording import Unit, label, rounded
 
@@ -64,7 +64,7 @@ def page(compared: Compared) -> str:
             front=front(compared),
             others=others(compared),
             notes=notes(compared),
-            plane=_plane(compared),
+            planes=_planes(compared),
             status=status,
             axis=_axis(compared),
             style=Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
@@ -139,13 +139,11 @@ def _listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
-def _plane(compared: Compared) -> Markup | None:
-    """Held-out attacks beside over-refusal; the larger a point, the more tokens."""
+def _planes(compared: Compared) -> list[Panel]:
+    """Held-out attacks beside over-refusal, the larger a point the more tokens; then the corner."""
     rows = [r for r in (compared.base, *compared.methods) if r.held_out.n and r.over_refusal.n]
-    if not rows:
-        return None
     lengths = [row.tokens.value or 0.0 for row in rows]
-    least, most = min(lengths), max(lengths)
+    least, most = min(lengths, default=0.0), max(lengths, default=0.0)
 
     def spot(row: Method) -> Spot:
         share = ((row.tokens.value or 0.0) - least) / (most - least) if most > least else 0.0
@@ -156,7 +154,7 @@ def _plane(compared: Compared) -> Markup | None:
         radius = round(_SMALL + (_LARGE - _SMALL) * share, 1)
         return Spot(name, row.over_refusal, row.held_out, tone, radius)
 
-    return plots.scatter(
+    return plots.enlarged(
         [spot(row) for row in rows],
         across="Over-refusal of look-alikes",
         up="Success of held-out attacks",

@@ -23,6 +23,16 @@ Tone = Literal["last", "baseline", "other"]
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """One small chart with its heading."""
+
+    title: str
+    hint: str
+    chart: Markup
+    legend: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Spot:
     """A model in a plot of two rates, both with their intervals."""
 
@@ -81,6 +91,17 @@ def scatter(spots: Sequence[Spot], *, across: str, up: str) -> Markup:
         width="100%",
         height=plane.floor + 42,
     )
+
+
+def enlarged(spots: Sequence[Spot], *, across: str, up: str) -> list[Panel]:
+    """The scatter of all spots; then, enlarged, of those in the lower left corner."""
+    if not spots:
+        return []
+    near = cornered(spots)
+    chosen = [("All models", "", spots)]
+    if 1 < len(near) < len(spots):
+        chosen.append(("The lower left corner", "enlarged", near))
+    return [Panel(title, hint, scatter(some, across=across, up=up)) for title, hint, some in chosen]
 
 
 def cornered(spots: Sequence[Spot]) -> list[Spot]:
