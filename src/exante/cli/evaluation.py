@@ -22,8 +22,10 @@ from exante.stages.base import STAMP
 from exante.stages.prompts import EXAMPLES
 from exante.stages.runs import trace_of
 
-_STEPS = ("prompts", "overlap", "suite", "attacked", "evaluation", "report")
-_STEPS += ("defence", *(f"{name}_prompts" for name in (*DEFENCES, "defence")))
+_STEPS = (
+    *("prompts", "overlap", "suite", "attacked", "evaluation", "report", "defence"),
+    *(f"{name}_prompts" for name in (*DEFENCES, "defence")),
+)
 _SEARCHING = (*SEARCHES, *SOFT, "search")
 _KEPT_IN_REPORT = ("stage", "title", "rules", "base", "against")
 """Of a report on models, what holds whoever judges."""
@@ -90,9 +92,7 @@ def evaluation_recipe(
     steps: dict[str, Any] = {
         **_prompts([name for name in attacks if name not in _SEARCHING], chosen, models),
         **{label: {"stage": "source", "model": path} for label, path in named.items()},
-        "evaluation": evaluation_steps(
-            {name: {"of": name, "trace": trace_of(path)} for name, path in named.items()}
-        ),
+        "evaluation": _evaluation(named),
         "report": {
             "stage": "report",
             "recipe": "evaluate",
@@ -158,6 +158,12 @@ def _require_one_source(asked: Mapping[str, Any], chosen: Chosen) -> None:
     given = [name for name, value in alone.items() if value]
     if given and not chosen.suites:
         raise InputError(f"{given[0]} is for suites", fix="name a suite or file with --suite")
+
+
+def _evaluation(named: Mapping[str, str]) -> dict[str, Any]:
+    return evaluation_steps(
+        {name: {"of": name, "trace": trace_of(path)} for name, path in named.items()}
+    )
 
 
 def evaluation_steps(models: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Reads the rows and stamps that reports and trainings left; nothing is sampled or
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from exante.pages.numbers import Value
 from exante.pages.results import Comparison
 from exante.records import read_jsonl
 from exante.stages.base import STAMP, stamp_of
-from exante.stages.comparisons import compare_outcomes
+from exante.stages.comparisons import Outcomes, compare_outcomes
 from exante.stages.measures import value_of
 from exante.stages.report import ROWS, Row
 
@@ -85,7 +85,7 @@ def training_cost(fingerprint: str, stamps: Mapping[str, Mapping[str, Any]]) -> 
 def measured(name: str, seeds: Sequence[SeedRun], base: str = "base") -> Method:
     """One model's row; who dominates it is not known yet."""
     rows = [seed.rows[name] for seed in seeds]
-    held_out = [reached(one, HELD_OUT) for one in rows]
+    held_out = [_attacked(one) for one in rows]
     helpful = _helpfulness(rows, [seed.rows[base] for seed in seeds])
     turns = [row for one in rows for row in one]
     lost = sum(row.answer in ("truncated", "undetermined") for row in turns) / max(1, len(turns))
@@ -95,7 +95,7 @@ def measured(name: str, seeds: Sequence[SeedRun], base: str = "base") -> Method:
         trained=value_of(over_seeds([reached(one, _DISGUISED) for one in rows])),
         held_out=value_of(over_seeds(held_out)),
         union=value_of(over_seeds([_any(one) for one in held_out])),
-        over_refusal=value_of(over_seeds([{"": declined(one)} for one in rows])),
+        over_refusal=value_of(over_seeds([_alike(one) for one in rows])),
         helpfulness=value_of(helpful),
         tokens=_tokens(rows),
         unreadable=lost,
@@ -119,20 +119,28 @@ def ranked(methods: Iterable[Method]) -> list[Method]:
 
 def paired(seeds: Sequence[SeedRun], names: Sequence[str], reference: str) -> list[Comparison]:
     """Every method beside the reference on the same prompts of the same seeds."""
-    unsafe, refused = (
-        {
-            name: {
-                (f"{number} {family}", goal): hit
-                for number, seed in enumerate(seeds)
-                for family, goals in sort(seed.rows[name]).items()
-                for goal, hit in goals.items()
-            }
-            for name in names
-        }
-        for sort in (lambda rows: reached(rows, HELD_OUT), lambda rows: {"": declined(rows)})
-    )
+    unsafe = {name: _outcomes(name, seeds, _attacked) for name in names}
+    refused = {name: _outcomes(name, seeds, _alike) for name in names}
     pairs = [(name, reference) for name in names if name != reference]
     return compare_outcomes(unsafe, refused, pairs)
+
+
+def _outcomes(name: str, seeds: Sequence[SeedRun], sort: Callable[[Rows], Reached]) -> Outcomes:
+    """What became of each prompt of each seed."""
+    return {
+        (f"{number} {family}", goal): hit
+        for number, seed in enumerate(seeds)
+        for family, goals in sort(seed.rows[name]).items()
+        for goal, hit in goals.items()
+    }
+
+
+def _attacked(rows: Rows) -> Reached:
+    return reached(rows, HELD_OUT)
+
+
+def _alike(rows: Rows) -> Reached:
+    return {"": declined(rows)}
 
 
 def reached(rows: Rows, families: Sequence[str]) -> Reached:

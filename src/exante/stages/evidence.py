@@ -10,6 +10,7 @@ from exante.judges.labelled import read_calibration
 from exante.pages.numbers import Value
 from exante.pages.results import Calibration, Defended, SecondOpinion
 from exante.records import Example
+from exante.stages.base import Inputs
 from exante.stages.judge import judged_of
 from exante.stages.measures import (
     Items,
@@ -19,6 +20,7 @@ from exante.stages.measures import (
     success_at_k,
     unsafe,
 )
+from exante.stages.prompts import examples_of_all
 
 _KS = (1, 2, 4, 8, 16, 32)
 """Numbers of samples for which success is reported."""
@@ -67,13 +69,13 @@ def repeated_success(
     return found
 
 
-def under_defences(examples: Sequence[Example], defended: Mapping[str, Path]) -> list[Defended]:
+def under_defences(inputs: Inputs, split: str) -> list[Defended]:
     """Both rates of every model under every defence; folders by `defence.model`."""
+    examples = examples_of_all(inputs.many("defence_prompts").values(), split)
     found = []
-    for label, folder in defended.items():
+    for label, folder in inputs.many("defended").items():
         defence, _, model = label.partition(".")
         items = items_of(examples, judged_of(folder))
-        found.append(
-            Defended(model=model, defence=defence, unsafe=unsafe(items), abstained=abstained(items))
-        )
+        rates = {"unsafe": unsafe(items), "abstained": abstained(items)}
+        found.append(Defended(model=model, defence=defence, **rates))
     return found

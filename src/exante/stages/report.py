@@ -175,10 +175,7 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
         ),
         calibration=people,
         second_opinions=second_opinions(models, examples, inputs.many("second")),
-        defences=under_defences(
-            examples_of_all(inputs.many("defence_prompts").values(), config.split),
-            inputs.many("defended"),
-        ),
+        defences=under_defences(inputs, config.split),
         manifest=manifest(stamps),
     )
 
@@ -275,14 +272,8 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
         for label, stamp in stamps.items()
         if (dropped := stamp["summary"].get("dropped"))
     ]
-    notes += [
-        f"{label}: {unread} of {stamp['summary']['turns']} checks by the model itself say neither "
-        f"safe nor unsafe; those answers were sent."
-        for label, stamp in stamps.items()
-        if (unread := stamp["summary"].get("unread", 0)) > 0.2 * stamp["summary"].get("turns", 0)
-    ]
     notes += [note for stamp in stamps.values() for note in stamp["summary"].get("notes", [])]
-    notes += _searched(stamps)
+    notes += [*_checked(stamps), *_searched(stamps)]
     for label, items in models.items():
         cut = sum(i.judged.generation.finish == "length" for i in items)
         if cut > 0.05 * len(items):
@@ -303,6 +294,17 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
                 f"{', '.join(misread)}; that it withstands these attacks says little."
             )
     return notes
+
+
+def _checked(stamps: dict[str, dict[str, Any]]) -> list[str]:
+    """Where a model could not be asked whether something is safe."""
+    found = {label: s["summary"] for label, s in stamps.items() if s["stage"] == "withhold"}
+    return [
+        f"{label}: {one['unread']} of {one['turns']} checks by the model itself say neither safe "
+        f"nor unsafe; those answers were sent."
+        for label, one in found.items()
+        if one["unread"] > 0.2 * one["turns"]
+    ]
 
 
 def _searched(stamps: dict[str, dict[str, Any]]) -> list[str]:
