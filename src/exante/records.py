@@ -225,6 +225,21 @@ def parse_line(line: str, model: type[R], *, where: str) -> R:
         ) from None
 
 
+def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
+    """The record that a JSON file holds.
+
+    Raises:
+        InputError: the file cannot be read, or is no `what`; `fix` tells how to make one.
+    """
+    try:
+        return model.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise InputError(f"no {what}: {said(first['msg'])}", where=str(path), fix=fix) from None
+
+
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
     """Write all records through a temporary file and one rename; returns how many."""
     temporary = path.with_name(path.name + ".tmp")

@@ -19,7 +19,8 @@ from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from typer.testing import CliRunner
 
 from exante.cli import app
-from exante.cli.evaluation import Evidence, evaluation_recipe, rejudge_recipe
+from exante.cli.evaluation import Evidence, evaluation_recipe
+from exante.cli.rejudging import rejudge_recipe
 from exante.cli.runs import run_document
 from exante.errors import InputError
 from exante.integrations.inspect import unsafe

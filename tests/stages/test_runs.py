@@ -85,3 +85,35 @@ def test_a_folder_without_a_model_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     assert final_model(tmp_path) == tmp_path
     assert trace_of(str(tmp_path)) == "free"
+
+
+def model_step(run: Path, name: str, **fields: str) -> Path:
+    folder = step(run, name, "sft")
+    (folder / "model").mkdir()
+    (folder / "model" / "config.json").write_text(json.dumps({"exante_trace": "free"} | fields))
+    return folder
+
+
+@pytest.mark.parametrize("rounds", [0, 2])
+def test_the_outcome_of_a_run_is_what_its_recipe_says(tmp_path: Path, rounds: int) -> None:
+    model_step(tmp_path, "first", exante_trace="open")
+    for number in range(1, rounds + 1):
+        model_step(tmp_path, f"rounds-{number}-tuned")
+    document = {
+        "outcome": {"of": "rounds.policy"},
+        "steps": {"rounds": {"carry": {"policy": ["first", "tuned"]}}},
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps(document))
+    last = f"rounds-{rounds}-tuned" if rounds else "first"
+    assert final_model(tmp_path) == tmp_path / last / "model"
+    assert trace_of(str(final_model(tmp_path))) == ("free" if rounds else "open")
+
+
+def test_of_an_unfinished_run_the_newest_model_is_taken(tmp_path: Path) -> None:
+    for name, started in (("b", "2026-01-02"), ("a", "2026-01-03"), ("c", "2026-01-01")):
+        folder = model_step(tmp_path, name)
+        stamp = json.loads((folder / "stage.json").read_text())
+        stamp["record"] = {"started": started}
+        (folder / "stage.json").write_text(json.dumps(stamp))
+    (tmp_path / "recipe.yaml").write_text('{"outcome": {"of": "later"}, "steps": {}}')
+    assert final_model(tmp_path) == tmp_path / "a" / "model"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
-from exante.cli.evaluation import Evidence, evaluation_recipe, rejudge_recipe
+from exante.cli.evaluation import Evidence, evaluation_recipe
+from exante.cli.rejudging import rejudge_recipe
 from exante.cli.runs import run_document
 from exante.errors import InputError
 from exante.models.load import resolve
@@ -151,9 +150,8 @@ def test_attackers_that_talk_search_against_the_model_itself(
         asked.append(name)
         return Scripted(name)
 
-    module = ModuleType("exante.models.speaker")
-    module.load_speaker = load_speaker  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "exante.models.speaker", module)
+    monkeypatch.setattr(search, "load_speaker", load_speaker)
+    monkeypatch.setattr(search, "speaker_fingerprint", str)
     config = SearchConfig.model_validate(
         {
             "families": ("pair", "tap"),

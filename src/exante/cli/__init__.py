@@ -177,7 +177,8 @@ def rejudge(
 
     Example: exante rejudge runs/check --judge ensemble:judge.json
     """
-    from exante.cli.evaluation import rejudge_recipe, slug
+    from exante.cli.evaluation import slug
+    from exante.cli.rejudging import rejudge_recipe
     from exante.cli.runs import run_document
 
     out = output or run / f"rejudged-{slug(judge)}"

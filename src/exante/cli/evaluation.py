@@ -8,8 +8,6 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from exante import recipes
 from exante.attacks.search import ASKING, SEARCH_GROUP, SEARCHES, SOFT
 from exante.cli.defence import add_defences
@@ -17,8 +15,6 @@ from exante.cli.runs import final_model, fitting
 from exante.cli.tamper import add_tampering
 from exante.defences import DEFENCES
 from exante.errors import InputError
-from exante.recipes.run import RECIPE, Scope
-from exante.stages.base import STAMP
 from exante.stages.prompts import EXAMPLES
 from exante.stages.runs import trace_of
 
@@ -27,8 +23,6 @@ _STEPS = (
     *(f"{name}_prompts" for name in (*DEFENCES, "defence")),
 )
 _SEARCHING = (*SEARCHES, *SOFT, "search")
-_KEPT_IN_REPORT = ("stage", "title", "rules", "base", "against")
-"""Of a report on models, what holds whoever judges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ def evaluation_recipe(
     Raises:
         InputError: suites and data are both given, or what only suites have without any.
     """
-    _require_one_source(asked, chosen)
+    _require_one_source(asked, chosen, evidence)
     known = recipes.settings_of("erpo")
     settings = {name: known[name] for name in ("data", "rules", "judge", "seed", "turn_tokens")}
     # Suites are prompts of the user's: nothing of the miniature judges them.
@@ -103,12 +97,6 @@ def evaluation_recipe(
             "against": [first],
         },
     }
-    if chosen.suites and evidence.tamper:
-        raise InputError(
-            "a suite has no prompts to train on but those it tests with",
-            where="--tamper",
-            fix="leave out --suite, or give prompts with --data",
-        )
     _add(steps, evidence)
     _add_searches(steps, attacks, evidence.attacker)
     add_defences(steps, evidence.defences)
@@ -148,7 +136,7 @@ def _training_files(models: list[str]) -> list[str]:
     return [str(file) for file in files if file.is_file()]
 
 
-def _require_one_source(asked: Mapping[str, Any], chosen: Chosen) -> None:
+def _require_one_source(asked: Mapping[str, Any], chosen: Chosen, evidence: Evidence) -> None:
     if chosen.suites and asked.get("data") is not None:
         raise InputError(
             "--data and --suite are both given",
@@ -158,6 +146,12 @@ def _require_one_source(asked: Mapping[str, Any], chosen: Chosen) -> None:
     given = [name for name, value in alone.items() if value]
     if given and not chosen.suites:
         raise InputError(f"{given[0]} is for suites", fix="name a suite or file with --suite")
+    if chosen.suites and evidence.tamper:
+        raise InputError(
+            "a suite has no prompts to train on but those it tests with",
+            where="--tamper",
+            fix="leave out --suite, or give prompts with --data",
+        )
 
 
 def _evaluation(named: Mapping[str, str]) -> dict[str, Any]:
@@ -206,6 +200,7 @@ def _add(steps: dict[str, Any], evidence: Evidence) -> None:
         later = {name: steps.pop(name) for name in ("evaluation", "report")}
         steps |= {"attacked": attacked, **later}
         sampling = {**inner["sampled"]["sampling"], "n": evidence.samples, "temperature": 1.0}
+        sampling["seed"] = "$seed"
         inner["repeated"] = {**inner["sampled"], "prompts": "attacked", "sampling": sampling}
         inner["repeated_judged"] = {
             **inner["judged"],
@@ -277,69 +272,6 @@ def _add_edits(inner: dict[str, Any], report: dict[str, Any]) -> None:
         "prompts": "trace_edits",
     }
     report |= {"edits": "evaluation.trace_edits", "edited": "evaluation.edits_judged"}
-
-
-def rejudge_recipe(run: Path, judge: str) -> tuple[dict[str, Any], Scope]:
-    """A recipe that judges the turns of a finished run anew, and the folders it starts from.
-
-    Raises:
-        InputError: the folder holds no evaluation.
-    """
-    sampled = {
-        path.name.removeprefix("evaluation.").removesuffix(".sampled"): path
-        for path in sorted(run.glob("evaluation.*.sampled"))
-    }
-    if not sampled or not (run / "suite" / STAMP).is_file():
-        raise InputError(
-            "holds no evaluation", where=str(run), fix="give the folder of `align` or `evaluate`"
-        )
-    before = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    ordered = [name for name in before["steps"]["evaluation"]["each"] if name in sampled]
-    report = {k: v for k, v in before["steps"]["report"].items() if k in _KEPT_IN_REPORT}
-    steps: dict[str, Any] = {
-        "evaluation": {
-            "each": {name: {"of": f"sampled_{name}"} for name in ordered},
-            "steps": {
-                "judged": {
-                    "stage": "judge",
-                    "generations": "$of",
-                    "prompts": "suite",
-                    "judge": judge,
-                    "rules": "$rules",
-                }
-            },
-        },
-        "report": {**report, "judged": "evaluation.judged", "prompts": "suite"},
-    }
-    given: Scope = {"suite": run / "suite", **{f"sampled_{n}": sampled[n] for n in ordered}}
-    _rejudge_searches(steps, given, run, ordered)
-    settings = {"rules": before["settings"]["rules"]}
-    return {"name": f"rejudge by {judge}", "settings": settings, "steps": steps}, given
-
-
-def _rejudge_searches(steps: dict[str, Any], given: Scope, run: Path, names: list[str]) -> None:
-    """The same for prompts that were made for one model by looking at it, where there are any."""
-    evaluation, report = steps["evaluation"], steps["report"]
-    for made, sampled, role in (
-        ("found", "found_sampled", "searched"),
-        ("soft", "soft", "softened"),
-    ):
-        if not all((run / f"evaluation.{name}.{sampled}" / STAMP).is_file() for name in names):
-            continue
-        for name in names:
-            given[f"{made}_{name}"] = run / f"evaluation.{name}.{made}"
-            given[f"{made}_turns_{name}"] = run / f"evaluation.{name}.{sampled}"
-            evaluation["each"][name] |= {made: f"{made}_{name}", role: f"{made}_turns_{name}"}
-        evaluation["steps"][role] = {
-            **evaluation["steps"]["judged"],
-            "generations": f"${role}",
-            "prompts": ["suite", f"${made}"],
-        }
-        prompts = report["prompts"] if isinstance(report["prompts"], list) else [report["prompts"]]
-        report |= {
-            role: f"evaluation.{role}",
-            "prompts": [*prompts, *(f"{made}_{name}" for name in names)],
-        }
 
 
 def slug(name: str) -> str:

@@ -14,7 +14,7 @@ from exante.cli.runs import final_model
 from exante.errors import InputError
 from exante.miniature.prompts import examples
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, resolve
+from exante.models.load import context_length, load_chat, load_model, resolve
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
 
@@ -63,7 +63,7 @@ def show_miniature(count: int, seed: int) -> None:
 
 def _answer(model: Any, chat: Chat, history: list[Message], opened: str) -> str:
     prompt = chat.prompt_ids(history)
-    limit = int(getattr(model.config, "max_position_embeddings", 1 << 30))
+    limit = context_length(model)
     if len(prompt) + _SETTINGS.max_new_tokens > limit:
         raise InputError(f"the dialogue is longer than the {limit} tokens the model reads")
     request = Request("chat", prompt, chat.encode(opened) if opened else ())

@@ -13,6 +13,7 @@ from typing import Literal
 from exante import traces
 from exante.errors import InputError
 from exante.models.load import (
+    context_length,
     load_chat,
     load_model,
     resolve,
@@ -78,8 +79,7 @@ class Assistant:
         self.model = load_model(self.folder, dtype=sampling_dtype("auto", device), device=device)
         self.chat = load_chat(self.folder)
         self.opens = (trace_of(str(self.folder)) if trace == "auto" else trace) == "open"
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
-        self.limit = int(limit or 1 << 30)
+        self.limit = context_length(self.model)
         """Most tokens of prompt and turn together."""
 
     @property

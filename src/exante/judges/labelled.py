@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from exante.calibration import Confusion, confusion
-from exante.errors import InputError, said
+from exante.errors import InputError
 from exante.judges.base import Answered, Judge, opinions
-from exante.records import Example, Message, Record
+from exante.records import Example, Message, Record, read_record
 from exante.rows import read_rows
 
 ANSWER_COLUMNS = ("completion", "answer", "response")
@@ -108,12 +106,4 @@ def read_calibration(path: Path) -> Measured:
         InputError: the file cannot be read or is none.
     """
     fix = "make one with: exante judge calibrate ... --output FILE"
-    try:
-        return Measured.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"no calibration: {said(first['msg'])}", where=str(path), fix=fix
-        ) from None
+    return read_record(path, Measured, what="calibration", fix=fix)

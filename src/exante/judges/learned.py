@@ -6,22 +6,20 @@ user's copy of a labelled set, and keeps it as JSON, so that loading runs no cod
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import ValidationError
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from exante.errors import InputError, said
+from exante.errors import InputError
 from exante.judges.base import AnswerJudgement
 from exante.judges.labelled import Labelled
 from exante.judges.strings import opinion, speaks
-from exante.records import Example, Record, write_json
+from exante.records import Example, Record, read_record, write_json
 
 _READ = 300
 """Characters of an answer that are read: refusals say so at once."""
@@ -91,17 +89,7 @@ def load(path: Path) -> RefusalModel:
         InputError: the file cannot be read or is none.
     """
     fix = "make one with: exante judge train LABELLED.csv -o judge.json"
-    try:
-        return RefusalModel.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(
-            f"no judge of refusals: {said(first['msg'])}", where=str(path), fix=fix
-        ) from None
-    except ValueError as error:
-        raise InputError(f"no valid JSON: {error}", where=str(path), fix=fix) from None
+    return read_record(path, RefusalModel, what="judge of refusals", fix=fix)
 
 
 class LearnedJudge:

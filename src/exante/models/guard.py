@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,12 +10,14 @@ import torch
 from exante.errors import InputError
 from exante.models.forward import logits_of
 from exante.models.load import (
+    context_length,
     load_model,
     load_tokenizer,
     resolve,
     sampling_dtype,
     weights_fingerprint,
 )
+from exante.models.padded import right_padded, within_tokens
 from exante.models.sample import Request, SamplingSettings, sample
 
 _BATCH_TOKENS = 16_384
@@ -70,17 +72,16 @@ class LocalCompleter:
         columns = torch.tensor([self._token(option) for option in options])
         readable = self._readable(texts, room=0)
         found: dict[int, float] = {}
-        for places in _batches(readable):
-            logits = self._next_logits([readable[place] for place in places])
+        places, rows = list(readable), list(readable.values())
+        for batch in within_tokens([len(row) for row in rows], _BATCH_TOKENS):
+            logits = self._next_logits([rows[number] for number in batch])
             first = logits[:, columns.to(logits.device)].softmax(-1)[:, 0]
-            found.update(zip(places, first.tolist(), strict=True))
+            found.update(zip([places[number] for number in batch], first.tolist(), strict=True))
         return [found.get(place) for place in range(len(texts))]
 
     def _next_logits(self, rows: Sequence[tuple[int, ...]]) -> torch.Tensor:
         """Logits behind the last token of each row, (rows, vocabulary), float32."""
-        longest = max(map(len, rows))
-        ids = torch.tensor([[*row, *[self.pad_id] * (longest - len(row))] for row in rows])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in rows])
+        ids, mask = right_padded(rows, self.pad_id)
         device = self.model.device
         states = self.model.get_decoder()(
             input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
@@ -91,7 +92,7 @@ class LocalCompleter:
 
     def _readable(self, texts: Sequence[str], room: int) -> dict[int, tuple[int, ...]]:
         """Token ids by place, of the texts that leave `room` for a reply."""
-        limit = int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+        limit = context_length(self.model)
         rows = {place: self._ids(text) for place, text in enumerate(texts)}
         return {place: ids for place, ids in rows.items() if len(ids) + room <= limit}
 
@@ -122,15 +123,3 @@ def load_guard(name: str) -> LocalCompleter:
     model = load_model(folder, dtype=sampling_dtype("auto"))
     version = weights_fingerprint(folder)[:8]
     return LocalCompleter(model, load_tokenizer(folder), f"{folder.name}@{version}")
-
-
-def _batches(rows: dict[int, tuple[int, ...]]) -> Iterator[list[int]]:
-    """Places in batches of similar length, each of at most so many tokens with padding."""
-    batch: list[int] = []
-    for place in sorted(rows, key=lambda place: len(rows[place])):
-        if batch and (len(batch) + 1) * len(rows[place]) > _BATCH_TOKENS:
-            yield batch
-            batch = []
-        batch.append(place)
-    if batch:
-        yield batch

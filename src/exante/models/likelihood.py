@@ -5,13 +5,14 @@ For benchmarks that compare options instead of sampling; training scores with `m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from exante.models.forward import logits_of
+from exante.models.padded import right_padded, within_tokens
 
 Row = tuple[Sequence[int], Sequence[int]]
 """Token ids of a context, at least one, and of what follows it."""
@@ -34,35 +35,17 @@ def likelihoods(
     if any(not context for context, _ in rows):
         raise ValueError("every context needs at least one token")
     found: dict[int, tuple[float, bool]] = {}
-    for batch in _batches(rows, batch_tokens):
+    lengths = [len(context) + len(after) for context, after in rows]
+    for batch in within_tokens(lengths, batch_tokens):
         pairs = [(tuple(rows[i][0]), tuple(rows[i][1])) for i in batch]
         found.update(zip(batch, _scored(model, pairs, pad_id), strict=True))
     return [found[index] for index in range(len(rows))]
 
 
-def _batches(rows: Sequence[Row], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of rows of similar length, the longest first so that a lack of memory shows early."""
-    lengths = [len(context) + len(after) for context, after in rows]
-    batch: list[int] = []
-    for index in sorted(range(len(rows)), key=lambda i: -lengths[i]):
-        if batch and (len(batch) + 1) * lengths[batch[0]] > batch_tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
 def _scored(
     model: Any, pairs: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], pad_id: int
 ) -> list[tuple[float, bool]]:
-    width = max(len(context) + len(after) for context, after in pairs)
-    ids = torch.full((len(pairs), width), pad_id)
-    mask = torch.zeros(len(pairs), width, dtype=torch.long)
-    for place, (context, after) in enumerate(pairs):
-        length = len(context) + len(after)
-        ids[place, :length] = torch.tensor([*context, *after])
-        mask[place, :length] = 1
+    ids, mask = right_padded([(*context, *after) for context, after in pairs], pad_id)
     states = model.get_decoder()(
         input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False
     ).last_hidden_state

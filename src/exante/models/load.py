@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -14,8 +15,11 @@ from transformers.utils import logging as transformers_logging
 
 from exante.errors import InputError
 from exante.models.chat import Chat
+from exante.records import write_json
 
 MINIATURE = "miniature"
+_TRACE = "exante_trace"
+"""Field of a model's config."""
 _IDENTITY = ("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 transformers_logging.disable_progress_bar()
@@ -89,6 +93,12 @@ def load_tokenizer(path: Path) -> Any:
         ) from None
 
 
+def context_length(model: Any) -> int:
+    """Most tokens that a loaded model reads; without end where its config names no limit."""
+    named = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    return int(named or 1 << 30)
+
+
 def default_device() -> str:
     """The first CUDA device, else the CPU."""
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -113,6 +123,21 @@ def save_model(model: Any, chat: Chat, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder, safe_serialization=True)
     chat.tokenizer.save_pretrained(folder)
+
+
+def opened_trace(folder: Path) -> Literal["open", "free"]:
+    """Is the start of a trace forced when this model is sampled? As its config says, else not."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return "free"
+    return "open" if isinstance(config, dict) and config.get(_TRACE) == "open" else "free"
+
+
+def mark_trace(folder: Path, trace: Literal["open", "free"]) -> None:
+    """Write into a saved model's config how it is sampled; models trained from it inherit it."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    write_json(folder / "config.json", {**config, _TRACE: trace})
 
 
 def _download(name: str) -> Path:

@@ -25,6 +25,7 @@ from exante.errors import InputError
 from exante.models.cache import SlotCache, has_slots, left_after, token_bytes
 from exante.models.forward import logits_of
 from exante.models.masks import added, per_kind
+from exante.models.padded import right_padded
 
 _CACHE_BYTES = 512 << 20
 """Memory for keys and values on a CPU, unless `batch_size` asks for another number of rows."""
@@ -165,7 +166,7 @@ class _Decoder:
     def _admit(self, rows: list[_Row]) -> Tensor:
         """Read each new prompt once; returns the last state of every new row."""
         starts = [list(group) for _, group in groupby(rows, key=lambda row: row.parts)]
-        ids, mask = _right_padded([group[0].start for group in starts], self.chat.pad_id)
+        ids, mask = right_padded([group[0].start for group in starts], self.chat.pad_id)
         prompts = DynamicCache()
         states = self.model.get_decoder()(
             input_ids=ids.to(self.device),
@@ -280,14 +281,6 @@ def _rows_that_fit(model: Any, columns: int) -> int:
     if model.device.type == "cuda":
         room = _CACHE_SHARE * torch.cuda.mem_get_info(model.device)[0]
     return max(8, min(_MOST_ROWS, int(room // size)))
-
-
-def _right_padded(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Token ids and attention mask, both (rows, longest)."""
-    longest = max(map(len, sequences))
-    ids = [[*s, *[pad] * (longest - len(s))] for s in sequences]
-    mask = [[1] * len(s) + [0] * (longest - len(s)) for s in sequences]
-    return torch.tensor(ids), torch.tensor(mask)
 
 
 def _uniforms(row: _Row, settings: SamplingSettings) -> np.ndarray:

@@ -8,7 +8,14 @@ from typing import Any
 from exante.errors import InputError, RunError
 from exante.models.chat import Chat
 from exante.models.endpoint import EndpointSpeaker
-from exante.models.load import load_chat, load_model, resolve, sampling_dtype, weights_fingerprint
+from exante.models.load import (
+    context_length,
+    load_chat,
+    load_model,
+    resolve,
+    sampling_dtype,
+    weights_fingerprint,
+)
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
 from exante.speakers import Speaker
@@ -39,7 +46,7 @@ class LocalSpeaker:
             Request(str(place), self.chat.prompt_ids(messages))
             for place, messages in enumerate(conversations)
         ]
-        limit = int(getattr(self.model.config, "max_position_embeddings", 0) or 1 << 30)
+        limit = context_length(self.model)
         longest = max((len(request.prompt_ids) for request in requests), default=0)
         if longest + self.settings.max_new_tokens > limit:
             raise RunError(

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from exante.errors import InputError, unknown_name
+from exante.recipes.inherit import extended
 from exante.recipes.plan import Recipe, build, changed, steps_of
 from exante.recipes.run import Listener, perform_recipe
 
@@ -89,8 +90,19 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def _document(name: str) -> Any:
+    """The recipe's YAML, with all that it extends."""
+    return extended(_parsed(source_text(name), name), name, _extendable)
+
+
+def _extendable(name: str) -> Any:
+    """What a recipe may extend: a shared beginning and end, or another recipe."""
+    shared = files(__package__) / "shared" / f"{name}.yaml"
+    return _parsed(shared.read_text("utf-8") if shared.is_file() else source_text(name), name)
+
+
+def _parsed(text: str, name: str) -> Any:
     try:
-        return yaml.safe_load(source_text(name))
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}:{mark.line + 1}" if mark else name

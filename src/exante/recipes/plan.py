@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import NonNegativeInt, ValidationError
 
@@ -191,6 +191,13 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
     return _step(name, body, where)
 
 
+class _Outcome(Config):
+    """The model that a recipe is about."""
+
+    of: str
+    trace: Literal["open", "free"] = "free"
+
+
 class _Document(Config):
     """How a recipe is written."""
 
@@ -201,6 +208,7 @@ class _Document(Config):
     notes: str = ""
     settings: dict[str, Any] = {}
     steps: dict[str, Any]
+    outcome: _Outcome | None = None
 
 
 class _Loop(Config):

@@ -12,10 +12,9 @@ import yaml
 
 from exante.errors import ArtefactError, unknown_name
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
-from exante.stages.base import LOCK, Inputs, disk_errors, locked, perform
+from exante.stages.base import LOCK, RECIPE, Inputs, disk_errors, locked, perform
 from exante.stages.pair import GATE
 
-RECIPE = "recipe.yaml"
 Scope = dict[str, Path | dict[str, Path]]
 """Names that can be read: a folder, or several under labels."""
 
@@ -91,7 +90,8 @@ class _Run:
         self.listener = listener
         self.until = until
         self.scope: Scope = dict(given or {})
-        self.done: dict[str, Path] = {}
+        # What was given is a part of what the results stand on.
+        self.done = {name: path for name, path in self.scope.items() if isinstance(path, Path)}
 
     def step(self, step: Step, folder: str, scope: Scope, names: Mapping[str, Any]) -> Path:
         """Perform one step under its full name."""

@@ -27,6 +27,7 @@ from exante.errors import ArtefactError, ExanteError, InputError, RunError
 from exante.records import write_json
 
 STAMP = "stage.json"
+RECIPE = "recipe.yaml"
 LOCK = ".lock"
 MODEL = "model"
 MODEL_POINTER = "model.json"

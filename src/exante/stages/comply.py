@@ -21,9 +21,11 @@ from exante.stages.reason import TRACED
 class ComplyConfig(Config):
     """How many rows."""
 
-    rows: int = Field(default=80, ge=1)
-    """Rows to write; turns come again where there are fewer. One pass makes `rows / batch_size`
-    steps."""
+    rows: int | None = Field(default=80, ge=1)
+    """Rows to write; turns come again where there are fewer, and None takes each once. One pass
+    makes `rows / batch_size` steps."""
+    required: bool = True
+    """Is it a mistake if no turn does harm?"""
     seed: int = 0
     """Order of the rows."""
 
@@ -36,21 +38,22 @@ def run(config: ComplyConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         for judged in judged_of(place)
         if judged.judgement.unsafe and judged.generation.finish == "stop"
     ]
-    if not turns:
+    if not turns and config.required:
         raise InputError(
             "no finished turn does harm, so there is nothing to tamper with",
             where=str(place),
             fix="take the turns of a model that was not aligned",
         )
+    rows = len(turns) if config.rows is None or not turns else config.rows
     order = random.Random(f"comply {config.seed}")
     drawn: list[Generation] = []
-    while len(drawn) < config.rows:
+    while len(drawn) < rows:
         drawn += order.sample(turns, len(turns))
     write_jsonl(
         out / TRACED,
-        (Traced(example_id=t.example_id, text=t.text, level="none") for t in drawn[: config.rows]),
+        (Traced(example_id=t.example_id, text=t.text, level="none") for t in drawn[:rows]),
     )
-    return {"rows": config.rows, "turns": len(turns)}
+    return {"rows": rows, "turns": len(turns)}
 
 
 STAGE = Stage("comply", 1, ComplyConfig, run, reads=("judged",))

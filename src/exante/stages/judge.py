@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from exante import rules
 from exante.errors import InputError
 from exante.judges.traces import Turn, judge_generations
@@ -15,6 +13,7 @@ from exante.models.load import load_chat
 from exante.records import Example, Generation, Judged, Traced, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.judges import judge_identity, open_judge, reads_request
+from exante.stages.partial import put, resumed
 from exante.stages.prompts import all_prompts_by_id
 from exante.stages.reason import traced_of
 from exante.stages.sample import GENERATIONS
@@ -53,7 +52,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     written = inputs.optional("traces")
     if written is not None:
         turns += _adopted(traced_of(written), examples, {g.example_id for g in turns}, chat)
-    judged = _judged_before(out / _PARTIAL)
+    judged = resumed(out / _PARTIAL, Judged)
     with (out / _PARTIAL).open("a", encoding="utf-8") as file:
         for start in range(len(judged), len(turns), _TOGETHER):
             part = [
@@ -61,10 +60,12 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
                 for turn in turns[start : start + _TOGETHER]
             ]
             found = judge_generations(part, judge=judge, ruleset=ruleset, tag=chat.tag)
-            for turn, judgement in zip(part, found, strict=True):
-                judged.append(Judged(generation=turn.generation, judgement=judgement))
-                file.write(judged[-1].model_dump_json() + "\n")
-            file.flush()
+            new = [
+                Judged(generation=turn.generation, judgement=judgement)
+                for turn, judgement in zip(part, found, strict=True)
+            ]
+            put(new, file)
+            judged += new
             tell(len(judged), len(turns), "turns")
     write_jsonl(out / JUDGED, judged)
     (out / _PARTIAL).unlink()
@@ -95,19 +96,6 @@ def _plain(turn: Generation, examples: dict[str, Example], judge: str) -> Exampl
             fix="keep plain prompts beside attacked ones (plain: true in the attack step)",
         )
     return examples.get(asked.goal_id, asked)
-
-
-def _judged_before(path: Path) -> list[Judged]:
-    """What an interrupted run had judged, in order; a torn last line is owed again."""
-    found: list[Judged] = []
-    if path.is_file():
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            try:
-                found.append(Judged.model_validate_json(line))
-            except ValidationError:
-                break
-        path.write_text("".join(one.model_dump_json() + "\n" for one in found), encoding="utf-8")
-    return found
 
 
 def _pieces(turn: Generation, chat: Chat) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO, TypeVar
 
@@ -25,11 +25,10 @@ def resumed(path: Path, model: type[R]) -> list[R]:
     return read_jsonl(path, model)
 
 
-def put(record: Record, file: TextIO) -> None:
-    """Append one record, so that it survives a kill from here on."""
-    file.write(record.model_dump_json() + "\n")
+def put(records: Iterable[Record], file: TextIO) -> None:
+    """Append records, which a kill of this process can no longer take."""
+    file.writelines(record.model_dump_json() + "\n" for record in records)
     file.flush()
-    os.fsync(file.fileno())
 
 
 def _is_json(line: str) -> bool:

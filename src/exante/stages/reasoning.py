@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exante.errors import ArtefactError
-from exante.estimates import Estimate
 from exante.faithfulness import citation_precision, citation_recall, four_cells, rate
 from exante.interventions import Edit, Intervention
 from exante.pages.numbers import Value
@@ -15,7 +14,7 @@ from exante.records import Judged, read_jsonl
 from exante.rules import RuleSet
 from exante.stages.faith import INTERVENTIONS
 from exante.stages.judge import judged_of
-from exante.stages.measures import Item, Items
+from exante.stages.measures import Item, Items, value_of
 from exante.traces import parse
 
 Numbers = dict[str, Value | dict[str, Value]]
@@ -61,9 +60,9 @@ def reasoning(items: Items, ruleset: RuleSet) -> Numbers:
     cited = [(i.goal, i.verdict.cited, i.example.category) for i in traced]
     cells = four_cells([(g, t, a) for g, t, a in told if t is not None and a is not None])
     return {
-        "cells": {name: _value(found) for name, found in cells.items()},
-        "citation_precision": _value(citation_precision(cited, ruleset)),
-        "citation_recall": _value(citation_recall(cited, ruleset)),
+        "cells": {name: value_of(found) for name, found in cells.items()},
+        "citation_precision": value_of(citation_precision(cited, ruleset)),
+        "citation_recall": value_of(citation_recall(cited, ruleset)),
     }
 
 
@@ -112,12 +111,8 @@ def _by_edit(cases: Sequence[_Case], happened: Callable[[_Case], bool]) -> dict[
 
 
 def _share(cases: Sequence[_Case], happened: Callable[[_Case], bool]) -> Value:
-    return _value(rate((c.own.goal, float(happened(c))) for c in cases))
+    return value_of(rate((c.own.goal, float(happened(c))) for c in cases))
 
 
 def _answer(turn: Judged) -> str:
     return (parse(turn.generation.text).answer or "").strip()
-
-
-def _value(estimate: Estimate) -> Value:
-    return Value(**estimate.model_dump())

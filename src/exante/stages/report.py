@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from exante import rules
 from exante.errors import InputError
 from exante.pages.render import render
 from exante.pages.results import Comparison, PairAccount, Point, Results, Round
-from exante.records import Judged, Record, write_json, write_jsonl
+from exante.records import Example, Judged, Record, write_json, write_jsonl
 from exante.rows import sha256_of
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, fingerprint_of, stamp_of
 from exante.stages.comparisons import compare
@@ -109,7 +109,7 @@ def run(config: ReportConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         label: items_of(examples, _all_judged(label, folder, inputs))
         for label, folder in inputs.many("judged").items()
     }
-    results = _results(config, inputs, models)
+    results = _results(config, inputs, models, examples)
     document = results.model_dump(mode="json", by_alias=True)
     write_json(out / RESULTS, document)
     second = {
@@ -128,12 +128,16 @@ def _all_judged(label: str, folder: Path, inputs: Inputs) -> list[Judged]:
     return [turn for place in (folder, *alone) for turn in judged_of(place)]
 
 
-def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]) -> Results:
+def _results(
+    config: ReportConfig,
+    inputs: Inputs,
+    models: dict[str, list[Item]],
+    examples: Sequence[Example],
+) -> Results:
     base = models.get(config.base, [])
     timings = {label: timings_of(folder) for label, folder in inputs.many("latency").items()}
     latency = {label: overhead(found) for label, found in timings.items()}
     first = next(iter(models.values()))
-    examples = examples_of_all(inputs.many("prompts").values(), config.split)
     people, known = calibrated(Path(config.calibration)) if config.calibration else (None, None)
     attacked = inputs.optional("repeated_prompts")
     repeated = (
@@ -170,14 +174,18 @@ def _results(config: ReportConfig, inputs: Inputs, models: dict[str, list[Item]]
         macro_families=macro_families(by_family(first)),
         notes=_notes(models, stamps),
         environment=_environment(),
-        parameters=next(
-            (n for s in stamps.values() if (n := s["summary"].get("parameters")) is not None), None
-        ),
+        parameters=_parameters(stamps),
         calibration=people,
         second_opinions=second_opinions(models, examples, inputs.many("second")),
         defences=under_defences(inputs, config.split),
         manifest=manifest(stamps),
     )
+
+
+def _parameters(stamps: Mapping[str, Mapping[str, Any]]) -> int | None:
+    """Of the first model whose step counted them."""
+    counted = (stamp["summary"].get("parameters") for stamp in stamps.values())
+    return next((count for count in counted if count is not None), None)
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What a run folder holds, read from the stamps of its steps: its last model, its judged turns.
 
-Names of steps are the recipe's business; only the last model is looked for by name.
+Names of steps are the recipe's business; it tells which one is its outcome.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from exante.errors import InputError
-from exante.stages.base import STAMP, model_of, stamp_of
+import yaml
 
-_FINAL = ("shortened-*-gate", "preferred", "taught", "refusal_sft")
+from exante.errors import InputError
+from exante.models.load import opened_trace
+from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,46 @@ def final_model(run: Path) -> Path:
         return run
     if (run / STAMP).is_file():
         return model_of(run)
-    for pattern in _FINAL:
-        found = sorted(p for p in run.glob(pattern) if p.is_dir() and p.suffix != ".partial")
-        if found:
-            return model_of(found[-1])
-    raise InputError("holds no model", where=str(run), fix="give a model folder or a finished run")
+    made = _outcome(run) or _newest_model(run)
+    if made is None:
+        raise InputError(
+            "holds no model", where=str(run), fix="give a model folder or a finished run"
+        )
+    return model_of(made)
 
 
 def trace_of(model: str) -> Literal["open", "free"]:
     """Only a model that was taught traces has its trace opened; `model` is a folder or a name."""
     folder = Path(model)
-    stage = next((p / STAMP for p in (folder, folder.parent) if (p / STAMP).is_file()), None)
-    if stage is None:
-        return "free"
-    return "free" if "refus" in stage.parent.name else "open"
+    return opened_trace(model_of(folder) if (folder / STAMP).is_file() else folder)
+
+
+def _outcome(run: Path) -> Path | None:
+    """The folder of the step that the run's recipe names as its outcome, if it is there."""
+    try:
+        recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+        step, _, carried = recipe["outcome"]["of"].partition(".")
+        if not carried:
+            return _finished(run / step)
+        start, inner = recipe["steps"][step]["carry"][carried]
+    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+        return None
+    rounds = sorted(p.parent for p in run.glob(f"{step}-*-{inner}/{STAMP}"))
+    return rounds[-1] if rounds else _finished(run / start)
+
+
+def _finished(step: Path) -> Path | None:
+    return step if (step / STAMP).is_file() else None
+
+
+def _newest_model(run: Path) -> Path | None:
+    """The last finished step that made a model; of an unfinished run, as far as it has come."""
+    made = {
+        str(stamp.get("record", {}).get("started", "")): path
+        for path, stamp in _stamps(run).items()
+        if (path / MODEL).is_dir() or stamp["stage"] == "gate"
+    }
+    return made[max(made)] if made else None
 
 
 def judged_run(run: Path) -> JudgedRun:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,10 +11,17 @@ from typing import Literal
 from exante import traces
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, sampling_dtype, weights_fingerprint
+from exante.models.load import (
+    context_length,
+    load_chat,
+    load_model,
+    sampling_dtype,
+    weights_fingerprint,
+)
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 from exante.records import Example, Generation, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.partial import put, resumed
 from exante.stages.prompts import examples_of
 
 GENERATIONS = "generations.jsonl"
@@ -40,7 +46,8 @@ def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     model, chat = load_model(folder, dtype=dtype), load_chat(folder)
     examples = examples_of(inputs.one("prompts"), config.split)
     _require_room(examples, chat, model, config)
-    done = _finished_before(out / _PARTIAL)
+    before = resumed(out / _PARTIAL, Generation)
+    done = {(g.example_id, g.sample): g for g in before}
     fingerprint = weights_fingerprint(folder)
     requests = {e.id: _request(e, chat, config) for e in examples}
     n = config.sampling.n
@@ -50,10 +57,8 @@ def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
             generation = _generation(turn, requests[turn.id], chat, fingerprint)
             if (turn.id, turn.sample) not in done:
                 done[turn.id, turn.sample] = generation
-                file.write(generation.model_dump_json() + "\n")
+                put([generation], file)
             tell(len(done), len(requests) * n, "turns")
-        file.flush()
-        os.fsync(file.fileno())
     ordered = [done[r.id, i] for r in requests.values() for i in range(n)]
     write_jsonl(out / GENERATIONS, ordered)
     (out / _PARTIAL).unlink()
@@ -100,28 +105,11 @@ def _generation(turn: Sampled, request: Request, chat: Chat, fingerprint: str) -
     )
 
 
-def _finished_before(path: Path) -> dict[tuple[str, int], Generation]:
-    """What an interrupted run had sampled; a torn last line is owed again."""
-    found: dict[tuple[str, int], Generation] = {}
-    if path.is_file():
-        whole: list[str] = []
-        for line in path.read_text(encoding="utf-8").split("\n"):
-            try:
-                json.loads(line)
-            except ValueError:
-                continue
-            whole.append(line)
-            generation = Generation.model_validate_json(line)
-            found[generation.example_id, generation.sample] = generation
-        path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
-    return found
-
-
 def _require_room(
     examples: Sequence[Example], chat: Chat, model: object, config: SampleConfig
 ) -> None:
     """Prompt and turn must fit into what the model can read."""
-    limit = int(getattr(getattr(model, "config", None), "max_position_embeddings", 0) or 1 << 30)
+    limit = context_length(model)
     for example in examples:
         request = _request(example, chat, config)
         start = len(request.prompt_ids) + len(request.forced_ids)

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from exante import plugins
 from exante.attacks.attackers import StreamSettings, TreeSettings
 from exante.attacks.search import ASKING, Found, SearchAttack, aim, load_search
 from exante.attacks.suffixes import GradientSettings, SuffixSettings
-from exante.models.load import load_chat, load_model, sampling_dtype, weights_fingerprint
+from exante.models.load import load_chat, load_model, sampling_dtype
+from exante.models.speaker import load_speaker, speaker_fingerprint
 from exante.models.target import LocalTarget
 from exante.records import Example, Record, write_jsonl
 from exante.speakers import Speaker
@@ -22,7 +22,6 @@ from exante.stages.partial import put, resumed
 from exante.stages.prompts import EXAMPLES, examples_of
 
 SEARCHED = "searched.jsonl"
-_LOADER = {"load_speaker": "exante.models.speaker:load_speaker"}
 _PARTIAL = "searched.partial.jsonl"
 
 
@@ -80,13 +79,9 @@ class Searched(Record):
 
 
 def identity(config: SearchConfig) -> dict[str, str]:
-    """The weights of attacker and scorer where they are folders; an endpoint is its name."""
+    """The weights of attacker and scorer; an endpoint is its name."""
     named = {"attacker": config.attacker, "scorer": config.scorer}
-    return {
-        role: weights_fingerprint(Path(name))
-        for role, name in named.items()
-        if name is not None and Path(name).is_dir()
-    }
+    return {role: speaker_fingerprint(name) for role, name in named.items() if name is not None}
 
 
 def run(config: SearchConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
@@ -102,7 +97,7 @@ def run(config: SearchConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
             for family, goal in owed:
                 found = attacks[family].search(goal, target, config.seed)
                 done[family, goal.id] = Searched(family=family, goal_id=goal.id, found=found)
-                put(done[family, goal.id], file)
+                put([done[family, goal.id]], file)
                 tell(len(done), len(config.families) * len(goals), "searches")
     ordered = [done[family, goal.id] for family in config.families for goal in goals]
     made = {example.id: example for s in ordered for example in s.found.examples}
@@ -164,8 +159,7 @@ def _attacks(config: SearchConfig, tag: str) -> dict[str, SearchAttack]:
 
 def _speakers(config: SearchConfig) -> list[Speaker]:
     """Attacker and scorer; one model if they have one name."""
-    load_speaker = plugins.load(_LOADER, "load_speaker", "loader of speakers")
-    attacker: Speaker = load_speaker(config.attacker)
+    attacker = load_speaker(str(config.attacker))
     return [attacker, load_speaker(config.scorer) if config.scorer else attacker]
 
 

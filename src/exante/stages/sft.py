@@ -1,4 +1,4 @@
-"""Supervised fine-tuning on the right turns of a teacher."""
+"""Supervised fine-tuning on turns to imitate, from one source or several."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pydantic import Field
 
 from exante import traces
 from exante.models.chat import Chat
-from exante.models.load import load_chat
+from exante.models.load import load_chat, mark_trace
 from exante.records import Message
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
+from exante.stages.base import MODEL, Config, Inputs, Stage, Summary, Tell, model_of
 from exante.stages.prompts import prompts_by_id
 from exante.stages.reason import traced_of
 from exante.training import TokenRow, TrainSettings, fit_tokens
@@ -29,10 +29,14 @@ class SftConfig(Config):
 
 
 def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
-    """Train the policy on trace and answer; the new policy goes to `out/model`."""
+    """Train the policy on trace and answer; the new policy goes to `out/model`.
+
+    Whether it was taught traces is written into its config.
+    """
     policy = model_of(inputs.one("policy"))
     chat = load_chat(policy)
-    turns = [turn for turn in traced_of(inputs.one("traces")) if turn.role == "right"]
+    written = [turn for folder in inputs.many("traces").values() for turn in traced_of(folder)]
+    turns = [turn for turn in written if turn.role == "right"]
     needed = [turn.example_id for turn in turns]
     examples = prompts_by_id(inputs.one("prompts"), "train", needed=needed)
     rng = random.Random(f"opened {config.train.seed}")
@@ -53,6 +57,8 @@ def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         settings=config.train,
         on_step=lambda step, steps, loss: tell(step, steps, f"steps, loss {loss:.3f}"),
     )
+    traced = any(turn.level != "none" for turn in turns)
+    mark_trace(out / MODEL, "open" if traced else "free")
     return asdict(summary)
 
 
@@ -67,4 +73,4 @@ def as_sampled(
     return TokenRow(example_id, prompt, chat.turn(text))
 
 
-STAGE = Stage("sft", 2, SftConfig, run, reads=("policy", "prompts", "traces"))
+STAGE = Stage("sft", 3, SftConfig, run, reads=("policy", "prompts", "traces"))

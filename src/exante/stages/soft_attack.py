@@ -53,7 +53,7 @@ def run(config: SoftAttackConfig, inputs: Inputs, out: Path, tell: Tell) -> Summ
         with (out / _PARTIAL).open("a", encoding="utf-8") as file:
             for goal, key in owed:
                 done[key] = _softened(target, goal, key, config)
-                put(done[key], file)
+                put([done[key]], file)
                 tell(len(done), len(goals), "goals")
     ordered = [done[example.id] for _, example in made]
     write_jsonl(out / EXAMPLES, (example for _, example in made))

@@ -19,6 +19,7 @@ from exante.models.compiled import compile_layers, worth_compiling
 from exante.models.forward import can_share, choose_attention, response_logprobs_of, scoring
 from exante.models.load import (
     autocast,
+    context_length,
     default_device,
     load_chat,
     load_model,
@@ -64,6 +65,8 @@ class TrainSummary:
 
     items: int
     dropped: int
+    epochs: float
+    """Passes over the items."""
     steps: int
     seconds: float
     tokens: int
@@ -173,6 +176,7 @@ class _Job:
 class _Run:
     """What the Trainer tells afterwards."""
 
+    epochs: float
     steps: int
     seconds: float
     first_loss: float
@@ -188,9 +192,9 @@ def _engine(model: Any, items: Sequence[Batchable], settings: TrainSettings) -> 
         choose_attention(model, widest)
     else:
         model.set_attn_implementation(settings.attention)
-    tokens = settings.epochs * sum(item.group.tokens for item in items)
+    tokens = sum(item.group.tokens for item in items)
     compiled = settings.compile == "on" or (
-        settings.compile == "auto" and worth_compiling(model, tokens)
+        settings.compile == "auto" and worth_compiling(model, settings.passes(tokens) * tokens)
     )
     return _Engine(shared, compiled)
 
@@ -208,12 +212,13 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
     if settings.embeddings == "markup":
         keep_embeddings(job.model, markup_ids(job.chat))
     lengths = [item.group.tokens for item in job.items]
+    epochs = settings.passes(sum(lengths))
     with scoring(job.model, shared=job.engine.shared):
         trainer = ObjectiveTrainer(
             loss=job.loss,
             sampler=LengthWindows(lengths, job.batch_items, settings.seed),
             model=job.model,
-            args=arguments(out, settings, device),
+            args=arguments(out, settings, device, epochs),
             train_dataset=Items(job.items),
             data_collator=partial(_only, collate=job.collate),
             callbacks=[Reporter(log, on_step)],
@@ -229,6 +234,7 @@ def _run(job: _Job, out: Path, settings: TrainSettings, on_step: OnStep | None) 
     first, last = (logged[0], logged[-1]) if logged else ({}, {})
     ratio = last.get("chosen_ratio")
     return _Run(
+        epochs=epochs,
         steps=trainer.state.global_step,
         seconds=time.monotonic() - start,
         first_loss=first.get("loss", float("nan")),
@@ -263,7 +269,7 @@ def _summary(
 
 
 def _limit(model: Any, settings: TrainSettings) -> int:
-    readable = int(getattr(model.config, "max_position_embeddings", 0) or 1 << 30)
+    readable = context_length(model)
     return min(readable, settings.max_length or readable)
 
 

@@ -16,6 +16,11 @@ class TrainSettings(BaseModel):
     """Peak of a cosine schedule; the default suits the miniature, real models want 1e-6 to 1e-5."""
     epochs: float = Field(default=2.0, gt=0)
     """Passes over the data."""
+    tokens: int | None = Field(default=None, ge=1)
+    """Tokens to send through the model, instead of `epochs`: as many passes, or as much of one, as
+    that takes. What methods are compared at."""
+    share: float = Field(default=1.0, gt=0, le=1)
+    """The part of `tokens` for this training, where a method has several."""
     batch_size: int = Field(default=32, ge=1)
     """Rows or pairs per step and device; pairs of one prompt stay together."""
     accumulation: int = Field(default=1, ge=1)
@@ -48,6 +53,10 @@ class TrainSettings(BaseModel):
     """Steps between checkpoints, from which a killed run continues."""
     seed: int = 0
     """Order of the batches."""
+
+    def passes(self, tokens: int) -> float:
+        """Passes over data of so many tokens."""
+        return self.epochs if self.tokens is None else self.share * self.tokens / tokens
 
     @model_validator(mode="after")
     def _kept_embeddings_do_not_decay(self) -> TrainSettings:

@@ -136,7 +136,7 @@ class Reporter(TrainerCallback):
             self.on_step(state.global_step, state.max_steps, self.latest)
 
 
-def arguments(out: Path, settings: TrainSettings, device: str) -> TrainingArguments:
+def arguments(out: Path, settings: TrainSettings, device: str, epochs: float) -> TrainingArguments:
     """Our settings in the Trainer's words; nothing is reported anywhere but to our own log."""
     bfloat16 = settings.precision == "bfloat16" or (
         settings.precision == "auto" and native_bfloat16(device)
@@ -144,7 +144,7 @@ def arguments(out: Path, settings: TrainSettings, device: str) -> TrainingArgume
     return TrainingArguments(
         output_dir=str(out / CHECKPOINTS),
         learning_rate=settings.learning_rate,
-        num_train_epochs=settings.epochs,
+        num_train_epochs=epochs,
         per_device_train_batch_size=1,  # of whole batches: the sampler makes them
         gradient_accumulation_steps=settings.accumulation,
         warmup_steps=settings.warmup,
