@@ -140,7 +140,7 @@ def _results(
     latency = {label: overhead(found) for label, found in timings.items()}
     first = next(iter(models.values()))
     people, known = calibrated(Path(config.calibration)) if config.calibration else (None, None)
-    repeated = _repeated(inputs, config)
+    repeated = _repeated(config, inputs)
     stamps = {label: stamp_of(folder) for label, folder in inputs.many("steps").items()}
     about_traces = _about_traces(config, inputs, models)
     return Results(
@@ -178,7 +178,8 @@ def _results(
     )
 
 
-def _repeated(inputs: Inputs, config: ReportConfig) -> dict[str, dict[str, Value]]:
+def _repeated(config: ReportConfig, inputs: Inputs) -> dict[str, dict[str, Value]]:
+    """Success within k turns, by model, where prompts were answered several times."""
     attacked = inputs.optional("repeated_prompts")
     if attacked is None:
         return {}
