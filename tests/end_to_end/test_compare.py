@@ -28,6 +28,7 @@ SMALL: dict[str, Any] = {
     "training_prompts.limits": FEW,
     "answer_prompts.limits": FEW,
     "answers.sampling.n": 2,
+    "evaluation.sampled.sampling.max_new_tokens": 64,
     "suite.limits": {**FEW, "capability": 0},
     "suite.families": ["direct", "role_play", "fiction"],
 }
@@ -116,7 +117,7 @@ def test_every_method_has_its_row_its_test_and_its_cost(
         assert row.badge == "adapted"
         assert row.training is not None
         assert (row.training.peak_bytes or 0) > 1 << 20
-        assert 3000 * 0.7 < row.training.tokens < 3000 * 1.6
+        assert 2500 < row.training.tokens < 4000
     (test,) = found.comparisons
     assert (test.model, test.against) == ("one", "two")
     assert Compared.model_validate_json((out / "compare.json").read_text()) == found
@@ -147,7 +148,7 @@ def _printing(table: Any, found: Compared, out: Path) -> Any:
 
 def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
     one = documented(tmp_path, "one", 0.1)
-    with pytest.raises(InputError, match=r"unknown method 'erpp'.*\n.*did you mean"):
+    with pytest.raises(InputError, match=r"unknown method 'erpp'\n.*known: one, refusal_sft"):
         loaded([one, "refusal_sft"], {}, "erpp")
     with pytest.raises(InputError, match="another method or step is called one"):
         loaded([one, one], {}, "one")
@@ -157,3 +158,12 @@ def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(document))
     with pytest.raises(InputError, match="odd: starts from another prompts"):
         comparison_recipe(loaded(["refusal_sft", one, str(path)], {}, "one"), "one")
+
+
+def test_recipes_are_listed_with_badges_and_shared_beginnings_are_not() -> None:
+    rows = json.loads(RUN.invoke(app, ["recipes", "--json"]).stdout)
+    assert {frozenset(row) for row in rows} == {frozenset(("name", "badge", "paper", "summary"))}
+    names = {row["name"] for row in rows}
+    assert {"erpo", "refusal_sft"} <= names
+    assert not {"labelled", "measured"} & names
+    assert "adapted" in RUN.invoke(app, ["recipes"]).stdout
