@@ -78,7 +78,8 @@ class Example(Record):
     """Text that the attacker puts at the start of the assistant's turn."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """What the domain's own teacher and judge know about the prompt. Of disguised capability
-    prompts, measures also read `must_contain` and `at_least`; nobody else reads anything."""
+    prompts, measures also read `must_contain` and `at_least`, and a defence may tell the model
+    `knowledge`; nobody else reads anything."""
 
     @model_validator(mode="after")
     def _preferred_exist(self) -> Example:

@@ -30,6 +30,8 @@ STAGES: dict[str, str] = {
     "faith": "exante.stages.faith:STAGE",
     "latency": "exante.stages.latency:STAGE",
     "search": "exante.stages.search:STAGE",
+    "defend": "exante.stages.defend:STAGE",
+    "withhold": "exante.stages.withhold:STAGE",
     "comply": "exante.stages.comply:STAGE",
     "soft_attack": "exante.stages.soft_attack:STAGE",
     "report": "exante.stages.report:STAGE",

@@ -114,4 +114,4 @@ def _files(config: SourceConfig) -> list[str]:
     return [name.strip() for name in config.data.split(",")]
 
 
-STAGE = Stage("source", 1, SourceConfig, run, identity=identity)
+STAGE = Stage("source", 2, SourceConfig, run, identity=identity)

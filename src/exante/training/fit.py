@@ -26,7 +26,7 @@ from exante.models.load import (
     save_model,
     weights_fingerprint,
 )
-from exante.models.memory import settled
+from exante.models.memory import peak_bytes, reset_peak, settled
 from exante.models.weights import weights_of
 from exante.records import Pair
 from exante.training.data import (
@@ -83,6 +83,8 @@ class TrainSummary:
     """Were the model's layers compiled?"""
     reference: str = ""
     """Where reference log-probs came from; empty where none are needed."""
+    peak_bytes: int | None = None
+    """Most memory: of tensors on a GPU, of the process on a CPU; None where it cannot be told."""
     displaced: float | None = None
     """Log-ratio per token of chosen responses at the end, if they became much less likely."""
 
@@ -227,6 +229,7 @@ class _Run:
     seconds: float
     first_loss: float
     last_loss: float
+    peak_bytes: int | None
     displaced: float | None
 
 
@@ -275,9 +278,11 @@ def _run(
             data_collator=partial(_only, collate=job.collate),
             callbacks=[Reporter(log, on_step)],
         )
+        known = reset_peak(device)
         with settled():
             trainer.train(resume_from_checkpoint=resume)
         trainer.require_finite()
+    peak = peak_bytes(device) if known else None
     if on_disk:
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.chat, out / "model")
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
@@ -290,6 +295,7 @@ def _run(
         seconds=time.monotonic() - start,
         first_loss=first.get("loss", float("nan")),
         last_loss=last.get("loss", float("nan")),
+        peak_bytes=peak,
         displaced=ratio if ratio is not None and ratio < _DISPLACED else None,
     )
 
