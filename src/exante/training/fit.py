@@ -261,11 +261,7 @@ def _run(
     resume = last_checkpoint(out)
     if resume is None:
         log.unlink(missing_ok=True)
-    job.model.train()
-    if job.engine.compiled:
-        compile_layers(job.model)
-    if settings.embeddings == "markup":
-        keep_embeddings(job.model, markup_ids(job.chat))
+    _make_ready(job, settings)
     lengths = [item.group.tokens for item in job.items]
     epochs = settings.passes(sum(lengths))
     with scoring(job.model, shared=job.engine.shared):
@@ -286,13 +282,26 @@ def _run(
     if on_disk:
         save_model(trainer.accelerator.unwrap_model(trainer.model), job.chat, out / "model")
     shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return _told(trainer.state, epochs, time.monotonic() - start, peak)
+
+
+def _make_ready(job: _Job, settings: TrainSettings) -> None:
+    job.model.train()
+    if job.engine.compiled:
+        compile_layers(job.model)
+    if settings.embeddings == "markup":
+        keep_embeddings(job.model, markup_ids(job.chat))
+
+
+def _told(state: Any, epochs: float, seconds: float, peak: int | None) -> _Run:
+    """What the Trainer's state says when it is done."""
+    logged = [entry for entry in state.log_history if "loss" in entry]
     first, last = (logged[0], logged[-1]) if logged else ({}, {})
     ratio = last.get("chosen_ratio")
     return _Run(
         epochs=epochs,
-        steps=trainer.state.global_step,
-        seconds=time.monotonic() - start,
+        steps=state.global_step,
+        seconds=seconds,
         first_loss=first.get("loss", float("nan")),
         last_loss=last.get("loss", float("nan")),
         peak_bytes=peak,
