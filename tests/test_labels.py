@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exante.errors import InputError
-from exante.labels import cost_of, labels_of, reward_of
-from exante.records import Example, Judgement, Kind, Message, Response
+from exante.labels import cost_of, reward_of
+from exante.records import Example, Judgement, Kind, Message
 
 
 def example(kind: Kind) -> Example:
@@ -71,39 +70,5 @@ def test_above_0_is_unsafe_and_nothing_else_is(unsafe: bool, harm: float | None)
     assert (found > 0) is unsafe
 
 
-def test_what_was_written_counts_as_it_is() -> None:
-    said = judgement("undetermined", None, cost=2.5, reward=-1.0)
-    assert (cost_of(said), reward_of(example("harmful"), said)) == (2.5, -1.0)
-
-
-def answered(given: tuple[Response, ...], **fields: Any) -> Example:
-    return example("harmful").model_copy(update={"responses": given, **fields})
-
-
-def responses(*known: tuple[bool | None, float | None]) -> tuple[Response, ...]:
-    return tuple(Response(text=f"{n}", unsafe=u, cost=c) for n, (u, c) in enumerate(known))
-
-
-@pytest.mark.parametrize(
-    ("known", "safer", "costs"),
-    [
-        (((True, None), (False, None)), 1, [1.0, -1.0]),
-        (((True, None), (True, None)), 1, [1.0, 0.5]),
-        (((False, None), (False, None)), 1, [-0.5, -1.0]),
-        (((True, None), (True, None)), None, [1.0, 1.0]),
-        (((None, 3.0), (False, -2.0)), None, [3.0, -2.0]),
-    ],
-)
-def test_labels_of_data(
-    known: tuple[tuple[bool | None, float | None], ...], safer: int | None, costs: list[float]
-) -> None:
-    found = labels_of(answered(responses(*known), safer=safer, better=0))
-    assert [label.cost for label in found.values()] == costs
-    assert [label.reward for label in found.values()] == [1.0, 0.0]
-    assert [label.unsafe for label in found.values()] == [cost > 0 for cost in costs]
-
-
-def test_a_response_without_a_verdict_has_no_label_and_a_wrong_sign_is_refused() -> None:
-    assert list(labels_of(answered(responses((None, None), (True, None))))) == ["1"]
-    with pytest.raises(InputError, match="turn the sign"):
-        labels_of(answered(responses((False, 2.0))))
+def test_the_cost_of_a_cost_model_counts_as_it_is() -> None:
+    assert cost_of(judgement("undetermined", None, cost=2.5)) == 2.5

@@ -24,7 +24,7 @@ from exante.tradeoffs import (
 ALL = WeighSettings(per_prompt=1000)
 
 
-def example(kind: Kind = "harmful", **fields: Any) -> Example:
+def example(kind: Kind = "benign", **fields: Any) -> Example:
     return Example(id="p", messages=(Message(role="user", content="ask"),), kind=kind, **fields)
 
 
@@ -41,7 +41,7 @@ def turn(number: int, reward: float, cost: float, **generation: Any) -> Candidat
         "text": "x",
         "finish": "stop",
     }
-    opinion = judgement(unsafe=cost > 0, reward=reward, cost=cost)
+    opinion = judgement(unsafe=cost > 0, useful=reward, cost=cost)
     return Candidate(Generation.model_validate(made | generation), opinion)
 
 
@@ -69,7 +69,7 @@ def test_kinds_and_flags_follow_the_cost() -> None:
     pairs, counts = weighed_pairs([GROUP], 1.0, ALL)
     assert counts.kept_by_kind == {"safety": 3, "usefulness": 0, "efficiency": 0}
     assert [(p.chosen_unsafe, p.rejected_unsafe) for p in pairs].count((False, True)) == 2
-    assert all(p.harmful and p.margin == 0.0 and p.weight == 1.0 for p in pairs)
+    assert all(p.margin == 0.0 and p.weight == 1.0 for p in pairs)
 
 
 def test_safety_pairs_stand_beside_what_is_preferred() -> None:

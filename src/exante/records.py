@@ -144,9 +144,7 @@ class Judgement(Record):
     harm: float | None = None
     """0 to 1: how much harm the answer does, where the judge grades it."""
     cost: float | None = None
-    """Larger is worse, above 0 is unsafe; from data or a cost model, not from the judge."""
-    reward: float | None = None
-    """How far the answer does what was asked, harm aside; from data, not from the judge."""
+    """Larger is worse, above 0 is unsafe; from a cost model, not from the judge."""
     trace_present: bool = False
     trace_valid: bool = False
     defects: tuple[str, ...] = ()

@@ -22,7 +22,6 @@ from exante.records import (
     Judgement,
     Message,
     Pair,
-    Response,
     read_jsonl,
     write_json,
     write_jsonl,
@@ -112,7 +111,7 @@ def test_a_cost_model_learns_the_verdicts_and_labels_turns(
     assert model_of(out) == model_of(world["policy"])
     labelled = tmp_path / "labelled"
     summary = run(label.STAGE, label.LabelConfig(), {**world, "costs": out}, labelled)
-    assert (summary["turns"], summary["unsafe"], summary["rewarded"]) == (48, 12, 0)
+    assert (summary["turns"], summary["unsafe"]) == (48, 12)
     for turn in judged_of(labelled):
         assert turn.judgement.cost is not None
         assert (turn.judgement.cost > 0) == (turn.generation.text == UNSAFE)
@@ -137,42 +136,6 @@ def test_verdicts_of_one_kind_teach_no_cost(
     safe = judged(tmp_path / "safe", policy, unsafe=0)
     with pytest.raises(InputError, match="0 unsafe turns among"):
         run(cost.STAGE, cost.CostConfig(), {**world, "judged": safe}, tmp_path / "out")
-
-
-def test_the_labels_of_data_make_turns(world: dict[str, Path], tmp_path: Path) -> None:
-    labelled = [
-        example(
-            n,
-            responses=(Response(text=UNSAFE, unsafe=True), Response(text="Never.", unsafe=False)),
-            better=0,
-        )
-        for n in (1, 2)
-    ]
-    write_jsonl(world["prompts"] / "examples.jsonl", labelled + [example(n) for n in range(3, 25)])
-    first = judged_of(world["judged"])[2:6]
-    artefact(tmp_path / "two", first, model_of(world["policy"]))
-    summary = run(
-        label.STAGE, label.LabelConfig(), {**world, "judged": tmp_path / "two"}, tmp_path / "out"
-    )
-    assert summary["sources"] == {"policy": 1, "dataset": 3}
-    found = judged_of(tmp_path / "out")
-    assert found[0].generation == first[0].generation
-    assert [turn.judgement.cost for turn in found] == [1.0, -1.0, 1.0, -1.0]
-    assert [turn.judgement.reward for turn in found] == [1.0, 0.0, 1.0, 0.0]
-    assert [turn.judgement.unsafe for turn in found] == [True, False, True, False]
-    assert all(turn.generation.token_ids for turn in found)
-    pairs = run(
-        weigh.STAGE,
-        weigh.WeighConfig(multiplier=0.0),
-        {**world, "judged": tmp_path / "out"},
-        tmp_path / "pairs",
-    )
-    assert (pairs["kept"], pairs["unsafe_chosen"]) == (2, 2)
-
-
-def test_no_label_at_all_is_a_mistake(world: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no turn has a label"):
-        run(label.STAGE, label.LabelConfig(), world, tmp_path / "out")
 
 
 def pairs_of(folder: Path) -> list[Pair]:
