@@ -13,6 +13,7 @@ from pydantic import Field
 
 from exante import rules
 from exante.errors import InputError
+from exante.pages.numbers import Value
 from exante.pages.render import render
 from exante.pages.results import Comparison, PairAccount, Point, Results, Round
 from exante.records import Example, Judged, Record, write_json, write_jsonl
@@ -134,12 +135,7 @@ def _results(
     latency = {label: overhead(found) for label, found in timings.items()}
     first = next(iter(models.values()))
     people, known = calibrated(Path(config.calibration)) if config.calibration else (None, None)
-    attacked = inputs.optional("repeated_prompts")
-    repeated = (
-        repeated_success(examples_of(attacked, config.split), inputs.many("repeated"))
-        if attacked
-        else {}
-    )
+    repeated = _repeated(config, inputs)
     stamps = {label: stamp_of(folder) for label, folder in inputs.many("steps").items()}
     about_traces = _about_traces(config, inputs, models)
     return Results(
@@ -174,6 +170,14 @@ def _results(
         second_opinions=second_opinions(models, examples, inputs.many("second")),
         manifest=manifest(stamps),
     )
+
+
+def _repeated(config: ReportConfig, inputs: Inputs) -> dict[str, dict[str, Value]]:
+    """Success within k turns, by model, where prompts were answered several times."""
+    attacked = inputs.optional("repeated_prompts")
+    if attacked is None:
+        return {}
+    return repeated_success(examples_of(attacked, config.split), inputs.many("repeated"))
 
 
 def _parameters(stamps: Mapping[str, Mapping[str, Any]]) -> int | None:
