@@ -107,18 +107,13 @@ def test_each_entry_changes_by_the_patches_that_may_touch_it(
     assert all(0.3 < share < 0.6 for share in summary["patched"])
 
 
-def test_nothing_but_the_patched_model_lies_on_the_disk(
-    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Not even in the middle of it: whatever is written is looked at when training ends."""
-    written: list[str] = []
+def test_nothing_but_the_patched_model_is_ever_written(policy: Path, tmp_path: Path) -> None:
+    """The disk is looked at before every step, when a checkpoint of the last one would be there."""
+    seen: list[str] = []
 
-    def watched(*arguments: Any, **options: Any) -> Any:
-        found = fit_weights(*arguments, **options)
-        written.extend(p.name for p in tmp_path.rglob("*") if p.is_file())
-        return found
+    def look(step: int, steps: int, loss: float) -> None:
+        seen.extend(path.name for path in tmp_path.rglob("*") if path.is_file())
 
-    monkeypatch.setattr(patching, "fit_weights", watched)
     fit_patches(
         rows(policy),
         policy=policy,
@@ -126,8 +121,9 @@ def test_nothing_but_the_patched_model_lies_on_the_disk(
         settings=SETTINGS.model_copy(update={"checkpoint_steps": 1}),
         patching=PatchSettings(),
         loss=TokenLoss(),
+        on_step=look,
     )
-    assert set(written) == {"log.jsonl"}
+    assert set(seen) == {"log.jsonl"}
     shutil.rmtree(tmp_path / "out/model")
     assert not list(tmp_path.rglob("*.safetensors"))
 
