@@ -155,8 +155,8 @@ def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
     path = Path(documented(tmp_path, "odd", 0.1))
     document = yaml.safe_load(path.read_text())
     document["steps"]["prompts"] = {"seed": 7}
-    path.write_text(yaml.safe_dump(document))
-    with pytest.raises(InputError, match="odd: starts from another prompts"):
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    with pytest.raises(InputError, match="odd: does not share the step prompts"):
         comparison_recipe(loaded(["refusal_sft", one, str(path)], {}, "one"), "one")
 
 

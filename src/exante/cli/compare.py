@@ -129,7 +129,7 @@ def comparison_recipe(plans: Mapping[str, Recipe], reference: str) -> dict[str, 
         odd = next((step for step in _COMMON if names.get(step) != step), None)
         if odd:
             raise InputError(
-                f"starts from another {odd} than the methods before it",
+                f"does not share the step {odd} with the other methods",
                 where=method,
                 fix="extends: measured, and leave its steps as they are",
             )
