@@ -160,6 +160,20 @@ def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
         comparison_recipe(loaded(["refusal_sft", one, str(path)], {}, "one"), "one")
 
 
+def test_all_built_in_methods_fit_into_one_plan() -> None:
+    plans = loaded(recipes.built_in(), {}, "erpo")
+    document = comparison_recipe(plans, "erpo")
+    recipe = build(document, "compare")
+    steps = [name for name, _ in recipes.steps_of(recipe)]
+    assert len(steps) == len(set(steps))
+    for shared in ("base", "prompts", "refusals"):
+        assert sum(name == shared or name.endswith(f"_{shared}") for name in steps) == 1
+    assert set(document["steps"]["evaluation"]["each"]) == {
+        "base",
+        *recipes.built_in(),
+    }
+
+
 def test_recipes_are_listed_with_badges_and_shared_beginnings_are_not() -> None:
     rows = json.loads(RUN.invoke(app, ["recipes", "--json"]).stdout)
     assert {frozenset(row) for row in rows} == {frozenset(("name", "badge", "paper", "summary"))}

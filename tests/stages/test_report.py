@@ -14,7 +14,7 @@ from exante.pages.rows import behind
 from exante.records import AnswerVerdict, Example, Generation, Judged, Judgement, Message
 from exante.stages.comparisons import compare
 from exante.stages.measures import Item, by_family, macro_families, measure, spread
-from exante.stages.report import row_of
+from exante.stages.report import notes_of, row_of
 from exante.stages.transcripts import transcripts
 
 ATTACKS = ("direct", "fiction", "many_shot", "answer_prefill")
@@ -117,6 +117,15 @@ def test_differences_have_the_sign_that_they_are_named_after(items: list[Item]) 
         assert 0 < value.low < value.value < value.high
     (same,) = compare({"m": items, "base": items}, [("m", "base")])
     assert (same.robustness_gain.value, same.p_value, same.over_refusal_p_value) == (0.0, 1.0, 1.0)
+
+
+def test_rows_left_out_are_told_of_trainings_and_pairs_left_out_are_not() -> None:
+    stamps = {
+        "pairs": {"stage": "pair", "summary": {"dropped": 5, "kept": 7}},
+        "tuned": {"stage": "prefer", "summary": {"dropped": 2, "items": 8}},
+    }
+    (note,) = notes_of({}, stamps)
+    assert note.startswith("tuned: 2 of 10 rows were longer")
 
 
 def test_spread_of_known_numbers() -> None:

@@ -29,7 +29,7 @@ METHODS = (
 _BUDGETS = {"sft_tokens": 600_000, "preference_tokens": 400_000}
 """Of the miniature; for a model or prompts of the user's, passes are the recipes' own."""
 _COMMON = ("base", "prompts")
-"""Steps that methods on equal terms share."""
+"""Steps that methods on equal terms share, if they read them at all."""
 _OWN = ("suite", "evaluation", "report")
 _SAID = ("model", "data", "rules", "judge", "sft_tokens", "preference_tokens")
 _JSON, _PAGE = "compare.json", "compare.html"
@@ -126,7 +126,7 @@ def comparison_recipe(plans: Mapping[str, Recipe], reference: str) -> dict[str, 
 
     plan = united({name: recipe.raw for name, recipe in plans.items()}, _OWN)
     for method, names in plan.names.items():
-        odd = next((step for step in _COMMON if names.get(step) != step), None)
+        odd = next((step for step in _COMMON if names.get(step, step) != step), None)
         if odd:
             raise InputError(
                 f"does not share the step {odd} with the other methods",

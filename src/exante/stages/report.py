@@ -168,7 +168,7 @@ def _results(
         },
         seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
         macro_families=macro_families(by_family(first)),
-        notes=_notes(models, stamps),
+        notes=notes_of(models, stamps),
         environment=_environment(),
         parameters=_parameters(stamps),
         calibration=people,
@@ -260,7 +260,8 @@ def _course(inputs: Inputs, config: ReportConfig) -> list[Point]:
     ]
 
 
-def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
+def notes_of(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
+    """What a reader must know before believing a number."""
     notes = []
     if any(stamp["summary"].get("untrained") for stamp in stamps.values()):
         notes.append(
@@ -282,7 +283,7 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
         f"{label}: {dropped} of {dropped + stamp['summary']['items']} rows were longer than the "
         f"model reads, and left out of training."
         for label, stamp in stamps.items()
-        if (dropped := stamp["summary"].get("dropped"))
+        if "items" in stamp["summary"] and (dropped := stamp["summary"].get("dropped"))
     ]
     notes += [note for stamp in stamps.values() for note in stamp["summary"].get("notes", [])]
     notes += [*_checked(stamps), *_searched(stamps)]
