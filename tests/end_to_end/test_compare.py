@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from exante import recipes
 from exante.cli import app
-from exante.cli.compare import comparison_recipe, loaded
+from exante.cli.compare import METHODS, comparison_recipe, loaded
 from exante.errors import InputError
 from exante.pages.compared import Compared
 from exante.recipes.plan import build, changed
@@ -160,18 +160,15 @@ def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
         comparison_recipe(loaded(["refusal_sft", one, str(path)], {}, "one"), "one")
 
 
-def test_all_built_in_methods_fit_into_one_plan() -> None:
-    plans = loaded(recipes.built_in(), {}, "erpo")
-    document = comparison_recipe(plans, "erpo")
-    recipe = build(document, "compare")
-    steps = [name for name, _ in recipes.steps_of(recipe)]
-    assert len(steps) == len(set(steps))
-    for shared in ("base", "prompts", "refusals"):
-        assert sum(name == shared or name.endswith(f"_{shared}") for name in steps) == 1
-    assert set(document["steps"]["evaluation"]["each"]) == {
-        "base",
-        *recipes.built_in(),
-    }
+def test_the_default_methods_and_baselines_without_training_fit_into_one_plan() -> None:
+    names = (*METHODS, "rules_prompt", "trace_off")
+    document = comparison_recipe(loaded(names, {}, "erpo"), "erpo")
+    steps = [name for name, _ in recipes.steps_of(build(document, "compare"))]
+    for shared in ("base", "prompts", "refusals", "start", "labelled"):
+        assert shared in steps
+        assert not {f"{method}_{shared}" for method in names} & set(steps)
+    assert set(document["steps"]["evaluation"]["each"]) == {"base", *names}
+    assert document["steps"]["evaluation"]["each"]["trace_off"]["trace"] == "closed"
 
 
 def test_recipes_are_listed_with_badges_and_shared_beginnings_are_not() -> None:

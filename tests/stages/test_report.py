@@ -14,7 +14,7 @@ from exante.pages.rows import behind
 from exante.records import AnswerVerdict, Example, Generation, Judged, Judgement, Message
 from exante.stages.comparisons import compare
 from exante.stages.measures import Item, by_family, macro_families, measure, spread
-from exante.stages.report import notes_of, row_of
+from exante.stages.report import _notes, row_of
 from exante.stages.transcripts import transcripts
 
 ATTACKS = ("direct", "fiction", "many_shot", "answer_prefill")
@@ -124,7 +124,7 @@ def test_rows_left_out_are_told_of_trainings_and_pairs_left_out_are_not() -> Non
         "pairs": {"stage": "pair", "summary": {"dropped": 5, "kept": 7}},
         "tuned": {"stage": "prefer", "summary": {"dropped": 2, "items": 8}},
     }
-    (note,) = notes_of({}, stamps)
+    (note,) = _notes({}, stamps)
     assert note.startswith("tuned: 2 of 10 rows were longer")
 
 

@@ -168,7 +168,7 @@ def _results(
         },
         seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
         macro_families=macro_families(by_family(first)),
-        notes=notes_of(models, stamps),
+        notes=_notes(models, stamps),
         environment=_environment(),
         parameters=_parameters(stamps),
         calibration=people,
@@ -260,7 +260,7 @@ def _course(inputs: Inputs, config: ReportConfig) -> list[Point]:
     ]
 
 
-def notes_of(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
+def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
     """What a reader must know before believing a number."""
     notes = []
     if any(stamp["summary"].get("untrained") for stamp in stamps.values()):
