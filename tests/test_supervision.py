@@ -152,6 +152,6 @@ def test_an_unsafe_turn_pays_for_its_cost_and_a_safe_one_earns_nothing_by_it(cha
 
 def test_a_graded_cost_is_rectified(chat: Chat) -> None:
     turns = [harm(chat, "a", harm=0.6), turn(chat, "a", HELP, harm=0.3), harm(chat, "b")]
-    assert [supervision.cost_of(t) for t in turns] == [0.6, 0.0, 1.0]
+    assert [supervision.rectified(t) for t in turns] == [0.6, 0.0, 1.0]
     assert supervision.mean_cost(turns) == pytest.approx(1.6 / 3)
     assert supervision.mean_cost([]) == 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 from statistics import mean
 
+from exante.labels import cost_of
 from exante.records import Judged, Row
 
 Ids = tuple[int, ...]
@@ -121,7 +122,7 @@ def signed(turns: Iterable[Judged], multiplier: float) -> Supervision:
     rows: list[Row] = []
     for group in groups.values():
         rewards = leave_one_out([turn.judgement.useful or 0.0 for turn in group])
-        costs = leave_one_out([cost_of(turn) for turn in group])
+        costs = leave_one_out([rectified(turn) for turn in group])
         for turn, reward, cost in zip(group, rewards, costs, strict=True):
             unsafe = bool(turn.judgement.unsafe)
             weight = (reward - multiplier * cost) / (1 + multiplier) if unsafe else reward
@@ -141,11 +142,9 @@ def signed(turns: Iterable[Judged], multiplier: float) -> Supervision:
     return Supervision(rows, {**counts, **Counter(row.why for row in rows)})
 
 
-def cost_of(turn: Judged) -> float:
-    """The rectified cost of a turn: its harm, 1 where the judge does not grade it, 0 if safe."""
-    if not turn.judgement.unsafe:
-        return 0.0
-    return 1.0 if turn.judgement.harm is None else turn.judgement.harm
+def rectified(turn: Judged) -> float:
+    """The cost of a turn where it is unsafe, else 0: nothing is earned by being safer than safe."""
+    return max(0.0, cost_of(turn.judgement) or 0.0)
 
 
 def leave_one_out(values: Sequence[float]) -> list[float]:
@@ -165,7 +164,7 @@ def parts_of(turn: Judged) -> tuple[Ids, Ids]:
 
 def mean_cost(turns: Iterable[Judged]) -> float:
     """Mean rectified cost of the policy's own turns; 0 where there are none."""
-    costs = [cost_of(turn) for turn in turns if turn.generation.source == "policy"]
+    costs = [rectified(turn) for turn in turns if turn.generation.source == "policy"]
     return mean(costs) if costs else 0.0
 
 
