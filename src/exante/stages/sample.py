@@ -19,7 +19,7 @@ from exante.models.load import (
     weights_fingerprint,
 )
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
-from exante.records import Example, Generation, write_jsonl
+from exante.records import Example, Generation, Kind, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.partial import put, resumed
 from exante.stages.prompts import examples_of
@@ -33,6 +33,8 @@ class SampleConfig(Config):
 
     split: Literal["train", "validation", "test"] = "train"
     """Split of a source; ignored for prompts that have only one list."""
+    kinds: tuple[Kind, ...] | None = None
+    """Prompts of these kinds only; None takes all."""
     trace: traces.Start = "open"
     """`open` forces the start of the trace, as serving does; `free` forces nothing; `closed` forces
     an empty trace."""
@@ -45,7 +47,8 @@ def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     folder = model_of(inputs.one("policy"))
     dtype = sampling_dtype(config.sampling.precision)
     model, chat = load_model(folder, dtype=dtype), load_chat(folder)
-    examples = examples_of(inputs.one("prompts"), config.split)
+    asked = examples_of(inputs.one("prompts"), config.split)
+    examples = [e for e in asked if config.kinds is None or e.kind in config.kinds]
     _require_room(examples, chat, model, config)
     before = resumed(out / _PARTIAL, Generation)
     done = {(g.example_id, g.sample): g for g in before}
