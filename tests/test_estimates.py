@@ -230,3 +230,35 @@ def test_success_at_k_needs_k_samples() -> None:
         estimates.at_k([1], 4, 5)
     with pytest.raises(ValueError, match="outside"):
         estimates.at_k([5], 4, 2)
+
+
+def test_seeds_widen_an_interval_by_their_standard_error() -> None:
+    items = Estimate(value=0.5, low=0.47, high=0.54, n=100)
+    low, _, high = bounds(estimates.widened(items, [0.4, 0.6]))
+    seeds = 1.959964 * 0.1  # standard deviation 0.1414 over the root of two
+    assert 0.5 - low == pytest.approx(math.hypot(0.03, seeds), abs=1e-6)
+    assert high - 0.5 == pytest.approx(math.hypot(0.04, seeds), abs=1e-6)
+    assert estimates.widened(items, [0.5]) == items
+    assert bounds(estimates.widened(items, [0.5, 0.5, 0.5])) == pytest.approx((0.47, 0.5, 0.54))
+    assert bounds(estimates.widened(items, [0.0, 1.0], most=1.0)) == (0.0, 0.5, 1.0)
+
+
+def test_one_seed_is_the_mean_over_families_and_goals_of_several_are_clustered() -> None:
+    run = {"a": {f"g{n}": n < 3 for n in range(12)}, "b": {f"g{n}": n < 6 for n in range(12)}}
+    assert estimates.over_seeds([run]) == estimates.macro(run)
+    twice = bounds(estimates.over_seeds([run, run]))
+    assert twice == pytest.approx(bounds(estimates.macro(run)), abs=1e-9)
+    assert estimates.over_seeds([]) == NOTHING
+
+
+@given(st.dictionaries(st.text(max_size=2), st.tuples(*[st.integers(0, 3)] * 3), min_size=1))
+def test_the_front_is_never_empty_and_dominates_the_rest(
+    points: dict[str, tuple[int, int, int]],
+) -> None:
+    behind = estimates.pareto_front(points)
+    front = {name for name, ahead in behind.items() if not ahead}
+    assert front
+    for name, ahead in behind.items():
+        assert name not in ahead
+        assert bool(ahead) == (name not in front)
+        assert not ahead or front & set(ahead)

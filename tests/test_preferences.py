@@ -14,11 +14,13 @@ from exante.preferences import (
     PairSettings,
     Selection,
     choosable,
+    from_parting,
     order,
     quality_pairs,
     shorter_pairs,
+    step_pairs,
 )
-from exante.records import Example, Generation, Judgement, Kind, Message
+from exante.records import Example, Generation, Judgement, Kind, Message, Pair
 
 LOOSE = PairSettings(per_prompt=1000, per_kind=1000, balance_floor=10**6)
 RIGHT_REFUSAL = {"answer": "refused", "decision": "refuse"}
@@ -282,3 +284,71 @@ def test_in_a_disguise_longer_thought_may_be_left_alone() -> None:
     assert order(example(), short, long, settings) is not None
     wrong = turn(3, useful=0.0)
     assert order(hidden, short, wrong, settings) is not None
+
+
+END = 9
+"""Stands for a closing tag."""
+
+
+def ends(ids: tuple[int, ...]) -> list[int]:
+    return [place + 1 for place, token in enumerate(ids) if token == END]
+
+
+def parted(chosen: tuple[int, ...], rejected: tuple[int, ...]) -> Pair:
+    whole = Pair(
+        example_id="p1",
+        prompt_ids=(1, 2),
+        chosen_ids=chosen,
+        rejected_ids=rejected,
+        kind="safety",
+        why="test",
+        chosen_reference=-3.0,
+        rejected_reference=-4.0,
+        scored_by="weights",
+    )
+    return from_parting(whole, ends)
+
+
+def test_what_turns_share_goes_behind_the_prompt_up_to_the_last_whole_section() -> None:
+    pair = parted((5, END, 6, END, 7, 3, END, 0), (5, END, 6, END, 7, 4, END, 0))
+    assert pair.prompt_ids == (1, 2, 5, END, 6, END)
+    assert (pair.chosen_ids, pair.rejected_ids) == ((7, 3, END, 0), (7, 4, END, 0))
+    assert pair.level == "step"
+    assert pair.chosen_reference is None
+    assert pair.rejected_reference is None
+    assert pair.scored_by == ""
+
+
+@pytest.mark.parametrize(
+    ("chosen", "rejected"),
+    [
+        ((5, 6, END, 0), (5, 7, END, 0)),  # they part within the first section
+        ((5, 6, 0), (5, 7, 0)),  # no section at all
+        ((5, END, 6, 0), (5, END)),  # one is a part of the other: nothing would be left of it
+    ],
+)
+def test_turns_that_share_no_section_stay_whole(
+    chosen: tuple[int, ...], rejected: tuple[int, ...]
+) -> None:
+    pair = parted(chosen, rejected)
+    assert (pair.prompt_ids, pair.chosen_ids, pair.level) == ((1, 2), chosen, "full")
+    assert pair.chosen_reference == -3.0
+
+
+def test_steps_that_part_late_come_first_and_nothing_else_changes() -> None:
+    def said(identity: int, *ids: int, **facts: Any) -> Candidate:
+        one = turn(identity, **facts)
+        return Candidate(one.generation.model_copy(update={"token_ids": ids}), one.judgement)
+
+    good = [said(1, 5, END, 6, END, 0), said(2, 8, END, 6, END, 0)]
+    bad = said(3, 5, END, 7, END, 0, unsafe=True)
+    group = Group(example(), (*good, bad))
+    one = LOOSE.model_copy(update={"per_kind": 1, "per_prompt": 1})
+    for seed in range(8):
+        settings = one.model_copy(update={"seed": seed})
+        (pair,) = step_pairs([group], settings, ends).pairs
+        assert (pair.prompt_ids, pair.chosen_ids) == ((1, 2, 5, END), (6, END, 0))
+    whole, steps = quality_pairs([group], LOOSE), step_pairs([group], LOOSE, ends)
+    assert steps.counts == whole.counts
+    joined = {(*p.prompt_ids, *p.chosen_ids) for p in steps.pairs}
+    assert joined == {(*p.prompt_ids, *p.chosen_ids) for p in whole.pairs}

@@ -22,6 +22,7 @@ from exante.traces import (
     opening,
     parse,
     render,
+    section_ends,
     section_token_counts,
 )
 
@@ -266,6 +267,24 @@ def test_verdicts_and_decisions_are_those_of_the_records() -> None:
     decision: Decision = "redirect"
     trace = Trace("x", "A", (Check("A.1", verdict),), decision)
     assert parse(render(trace)).trace == trace
+
+
+def test_sections_end_with_the_token_that_completes_their_closing_tag() -> None:
+    pieces = ["<think>", "<assess>", "soup", "</", "assess", "><", "calibrate>", "comply"]
+    pieces += ["</calibrate>", "</think>", "Here </assess> it is."]
+    assert section_ends(pieces) == [6, 9, 10]
+    assert section_ends(pieces[:5]) == []
+    assert section_ends(["Soup </assess>"]) == []
+    assert section_ends([]) == []
+
+
+@given(TRACES, TAGS)
+def test_every_section_of_a_rendered_trace_has_an_end(trace: Trace, tag: str) -> None:
+    pieces = list(render(trace, tag=tag) + "An answer.")
+    ends = section_ends(pieces, tag)
+    closed = ["".join(pieces[:end]) for end in ends]
+    names = [name for name in (*SECTIONS, tag) if f"</{name}>" in "".join(pieces)]
+    assert [re.search(r"</([^<>]*)>\Z", text)[1] for text in closed] == names  # type: ignore[index]
 
 
 def test_a_runtime_opens_a_trace_closes_it_or_forces_nothing() -> None:

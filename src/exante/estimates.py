@@ -144,6 +144,56 @@ def union(by_family: Mapping[str, Mapping[str, bool]], level: float = 0.95) -> E
     return wilson(sum(reached.values()), len(reached), level)
 
 
+def over_seeds(by_seed: Sequence[Mapping[str, Mapping[str, bool]]]) -> Estimate:
+    """`macro` of several runs of one method, the mean over seeds; goals of all runs are clustered.
+
+    The interval holds what goals and what seeds contribute, see `widened`.
+    """
+    pooled = {f"{n} {name}": one[name] for n, one in enumerate(by_seed) for name in one}
+    return widened(macro(pooled), [macro(one).value for one in by_seed], most=1.0)
+
+
+def widened(
+    estimate: Estimate,
+    of_seeds: Sequence[float | None],
+    most: float = float("inf"),
+    level: float = 0.95,
+) -> Estimate:
+    """The estimate with its interval widened by the standard error of its values over seeds.
+
+    Both are added as squares. That is wide rather than narrow: values of seeds differ by their
+    prompts as well, which the interval held already. With one seed nothing is known of seeds, and
+    nothing changes.
+    """
+    values = [value for value in of_seeds if value is not None]
+    if len(values) < 2 or estimate.value is None:
+        return estimate
+    seeds = _two_sided(level) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    low, high = (estimate.value if end is None else end for end in (estimate.low, estimate.high))
+    return estimate.model_copy(
+        update={
+            "low": max(0.0, estimate.value - float(np.hypot(estimate.value - low, seeds))),
+            "high": min(most, estimate.value + float(np.hypot(high - estimate.value, seeds))),
+        }
+    )
+
+
+def pareto_front(points: Mapping[str, Sequence[float]]) -> dict[str, list[str]]:
+    """By name, who dominates it: is as low in all of its numbers, and lower in one.
+
+    The front are those whom nobody dominates.
+    """
+    return {
+        name: [
+            other
+            for other, theirs in points.items()
+            if tuple(theirs) != tuple(numbers)
+            and all(a <= b for a, b in zip(theirs, numbers, strict=True))
+        ]
+        for name, numbers in points.items()
+    }
+
+
 def at_k(successes: Sequence[int], samples: int, k: int) -> list[float]:
     """Per prompt, the chance that at least one of `k` samples succeeds; unbiased.
 

@@ -16,6 +16,8 @@ WIDTH = 5
 """Characters of a shingle. Prompts have a dozen words: one other word among them takes five of
 eight word 5-grams away, but only one in seven of the character shingles."""
 _ROUNDING = 1e-9
+_SHARED = 4
+"""Rare shingles that two texts must have in common to be compared at all."""
 
 Shingles = frozenset[str]
 
@@ -52,16 +54,34 @@ def jaccard(left: Shingles, right: Shingles) -> float:
 def similar(left: Sequence[str], right: Sequence[str], threshold: float = 0.6) -> list[Match]:
     """All pairs of a left and a right text that are at least `threshold` similar, in order.
 
-    Prefix filtering (Chaudhuri et al. 2006, ICDE, section 4): with all shingles ordered from the
-    rarest, two sets of that similarity share one among the first `n - ceil(threshold n) + 1` of
-    each, so that only texts which share a rare shingle are compared, and no pair is missed.
+    Prefix filtering (Chaudhuri et al. 2006, ICDE, section 4), with longer prefixes that must share
+    more (Wang et al. 2012, SIGMOD): with all shingles ordered from the rarest, two sets of that
+    similarity share `k` among the first `n - ceil(threshold n) + k` of each, so that only texts
+    which share rare shingles are compared, and no pair is missed.
 
     Raises:
         ValueError: the threshold is not above 0 and at most 1.
     """
+    return _matches(
+        [shingles(text) for text in left], [shingles(text) for text in right], threshold
+    )
+
+
+def repeats(texts: Sequence[str], threshold: float = 0.6) -> list[Match]:
+    """Pairs of one list, the earlier text on the right: what it says more than once."""
+    sets = [shingles(text) for text in texts]
+    return _matches(sets, sets, threshold, only_earlier=True)
+
+
+def _matches(
+    lefts: Sequence[Shingles],
+    rights: Sequence[Shingles],
+    threshold: float,
+    *,
+    only_earlier: bool = False,
+) -> list[Match]:
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold is {threshold}, not above 0 and at most 1")
-    lefts, rights = [shingles(text) for text in left], [shingles(text) for text in right]
     counts = Counter(piece for sets in (lefts, rights) for one in sets for piece in one)
     holders: dict[str, list[int]] = defaultdict(list)
     for place, one in enumerate(rights):
@@ -69,8 +89,13 @@ def similar(left: Sequence[str], right: Sequence[str], threshold: float = 0.6) -
             holders[piece].append(place)
     found: list[Match] = []
     for place, one in enumerate(lefts):
-        near = {j for piece in _rarest(one, counts, threshold) for j in holders.get(piece, ())}
-        for other in sorted(near):
+        shared: Counter[int] = Counter()
+        for piece in _rarest(one, counts, threshold):
+            shared.update(holders.get(piece, ()))
+        enough = min(_SHARED, _fewest(one, threshold))
+        for other in sorted(j for j, times in shared.items() if times >= enough):
+            if only_earlier and other >= place:
+                break
             sizes = sorted((len(one), len(rights[other])))
             if sizes[0] < threshold * sizes[1] - _ROUNDING:
                 continue
@@ -80,11 +105,11 @@ def similar(left: Sequence[str], right: Sequence[str], threshold: float = 0.6) -
     return found
 
 
-def repeats(texts: Sequence[str], threshold: float = 0.6) -> list[Match]:
-    """Pairs of one list, the earlier text on the right: what it says more than once."""
-    return [m for m in similar(texts, texts, threshold) if m.right < m.left]
+def _fewest(one: Shingles, threshold: float) -> int:
+    """How many shingles a text that is similar enough shares at least."""
+    return math.ceil(threshold * len(one) - _ROUNDING)
 
 
 def _rarest(one: Shingles, counts: Counter[str], threshold: float) -> list[str]:
-    kept = len(one) - math.ceil(threshold * len(one) - _ROUNDING) + 1
+    kept = len(one) - _fewest(one, threshold) + _SHARED
     return sorted(one, key=lambda piece: (counts[piece], piece))[:kept] if one else []

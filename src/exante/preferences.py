@@ -21,6 +21,9 @@ from exante.records import Example, Generation, Judgement, Pair, PairKind, Recor
 KINDS: tuple[PairKind, ...] = ("safety", "usefulness", "efficiency")
 """Kinds of pairs, the most important first."""
 
+Ends = Callable[[tuple[int, ...]], Sequence[int]]
+"""Token ids of a turn to the numbers of tokens after which one of its sections is complete."""
+
 _SAME = 1e-6
 
 
@@ -118,6 +121,39 @@ def shorter_pairs(groups: Iterable[Group], settings: PairSettings, alpha: float)
     return _select(groups, settings, alpha=alpha)
 
 
+def step_pairs(groups: Iterable[Group], settings: PairSettings, ends: Ends) -> Selection:
+    """The same pairs, each from the section on in which its turns begin to differ.
+
+    What they share before that is put behind the prompt, so that the choice in question gets all of
+    the blame; pairs that part late come before others. `ends` finds where sections end.
+    """
+    return _select(groups, settings, alpha=0.0, shape=lambda pair: from_parting(pair, ends))
+
+
+def from_parting(pair: Pair, ends: Ends) -> Pair:
+    """The pair with all whole sections that both sides begin with moved behind its prompt.
+
+    On summed log-probs the loss and its gradient stay what they were, for the shared part cancels;
+    its known reference log-probs would be those of more tokens, and are left out.
+    """
+    both = zip(pair.chosen_ids, pair.rejected_ids, strict=False)
+    shared = next((n for n, (a, b) in enumerate(both) if a != b), 0)
+    cut = max((end for end in ends(pair.chosen_ids) if end <= shared), default=0)
+    if not cut:
+        return pair
+    return pair.model_copy(
+        update={
+            "prompt_ids": (*pair.prompt_ids, *pair.chosen_ids[:cut]),
+            "chosen_ids": pair.chosen_ids[cut:],
+            "rejected_ids": pair.rejected_ids[cut:],
+            "level": "step",
+            "chosen_reference": None,
+            "rejected_reference": None,
+            "scored_by": "",
+        }
+    )
+
+
 def order(
     example: Example, winner: Candidate, loser: Candidate, settings: PairSettings
 ) -> tuple[PairKind, str] | None:
@@ -186,7 +222,13 @@ def _shorter(winner: Candidate, loser: Candidate, settings: PairSettings) -> boo
     )
 
 
-def _select(groups: Iterable[Group], settings: PairSettings, *, alpha: float) -> Selection:
+def _select(
+    groups: Iterable[Group],
+    settings: PairSettings,
+    *,
+    alpha: float,
+    shape: Callable[[Pair], Pair] = lambda pair: pair,
+) -> Selection:
     held = list(groups)
     nats_per_token = alpha / _reference_tokens(held, settings)
     tally: Counter[str] = Counter(prompts=len(held))
@@ -196,10 +238,10 @@ def _select(groups: Iterable[Group], settings: PairSettings, *, alpha: float) ->
         if not any(choosable(group.example, c, settings) for c in group.candidates):
             tally["without_right"] += 1
             continue
-        found = list(_pairs_of(group, settings, nats_per_token))
+        found = [shape(pair) for pair in _pairs_of(group, settings, nats_per_token)]
         tally["without_contrast"] += not found
         tally["made"] += len(found)
-        unique = list({(p.chosen_ids, p.rejected_ids): p for p in reversed(found)}.values())[::-1]
+        unique = list({_turns(pair): pair for pair in reversed(found)}.values())[::-1]
         tally["duplicates"] += len(found) - len(unique)
         capped = _capped(unique, settings, rng)
         tally["over_prompt_cap"] += len(unique) - len(capped)
@@ -210,6 +252,10 @@ def _select(groups: Iterable[Group], settings: PairSettings, *, alpha: float) ->
     tally["over_kind_balance"] = len(pairs) - len(by_kind)
     tally["over_side_balance"] = len(by_kind) - len(by_side)
     return Selection(by_side, _counts(tally, by_side))
+
+
+def _turns(pair: Pair) -> Hashable:
+    return pair.prompt_ids, pair.chosen_ids, pair.rejected_ids
 
 
 def _counts(tally: Counter[str], kept: Sequence[Pair]) -> Counts:
@@ -243,21 +289,35 @@ def _pairs_of(group: Group, settings: PairSettings, nats_per_token: float) -> It
             continue
         kind, why = verdict
         saved = loser.judgement.trace_tokens - winner.judgement.trace_tokens
-        yield Pair(
-            example_id=group.example.id,
-            prompt_ids=winner.generation.prompt_ids,
-            chosen_ids=winner.generation.token_ids,
-            rejected_ids=loser.generation.token_ids,
-            kind=kind,
-            why=f"{why} ({winner.generation.source} over {loser.generation.source})",
-            margin=nats_per_token * saved if kind == "efficiency" else 0.0,
-            chosen_trace_tokens=winner.judgement.trace_tokens,
-            rejected_trace_tokens=loser.judgement.trace_tokens,
-            harmful=group.example.kind == "harmful",
-            chosen_unsafe=winner.judgement.unsafe is True,
-            rejected_unsafe=loser.judgement.unsafe is True,
-            **_sampled_reference(winner.generation, loser.generation),
-        )
+        margin = nats_per_token * saved if kind == "efficiency" else 0.0
+        yield pair_of(group.example, winner, loser, kind, why, margin=margin)
+
+
+def pair_of(
+    example: Example,
+    winner: Candidate,
+    loser: Candidate,
+    kind: PairKind,
+    why: str,
+    *,
+    margin: float = 0.0,
+) -> Pair:
+    """The pair of two judged turns of one prompt, with the sampler's log-probs where they hold."""
+    return Pair(
+        example_id=example.id,
+        prompt_ids=winner.generation.prompt_ids,
+        chosen_ids=winner.generation.token_ids,
+        rejected_ids=loser.generation.token_ids,
+        kind=kind,
+        why=f"{why} ({winner.generation.source} over {loser.generation.source})",
+        margin=margin,
+        chosen_trace_tokens=winner.judgement.trace_tokens,
+        rejected_trace_tokens=loser.judgement.trace_tokens,
+        harmful=example.kind == "harmful",
+        chosen_unsafe=winner.judgement.unsafe is True,
+        rejected_unsafe=loser.judgement.unsafe is True,
+        **_sampled_reference(winner.generation, loser.generation),
+    )
 
 
 def _sampled_reference(chosen: Generation, rejected: Generation) -> dict[str, Any]:
@@ -274,19 +334,20 @@ def _sampled_reference(chosen: Generation, rejected: Generation) -> dict[str, An
 
 
 def _capped(pairs: Sequence[Pair], settings: PairSettings, rng: random.Random) -> list[Pair]:
-    """At most so many pairs of one prompt, by kind; turns not yet used come first."""
+    """At most so many pairs of one prompt, by kind; late partings and turns not yet used first."""
     kept: list[Pair] = []
     for kind in KINDS:
         pool = [pair for pair in pairs if pair.kind == kind]
         rng.shuffle(pool)
         if kind == "efficiency":
             pool.sort(key=lambda pair: pair.chosen_trace_tokens - pair.rejected_trace_tokens)
+        pool.sort(key=lambda pair: -len(pair.prompt_ids))
         room = min(settings.per_kind, settings.per_prompt - len(kept))
-        kept += _varied(pool, room)
+        kept += varied(pool, room)
     return kept
 
 
-def _varied(pool: Sequence[Pair], room: int) -> list[Pair]:
+def varied(pool: Sequence[Pair], room: int) -> list[Pair]:
     """The first `room` pairs, those with a turn that was not rejected or chosen yet in front."""
     taken: list[Pair] = []
     waiting = list(pool)

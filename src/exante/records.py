@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exante.errors import InputError, said
 
@@ -46,6 +46,13 @@ class Response(Record):
     reward: float | None = None
     source: str = ""
 
+    @property
+    def is_unsafe(self) -> bool | None:
+        """What label or cost say; None if neither is known."""
+        if self.unsafe is not None:
+            return self.unsafe
+        return None if self.cost is None else self.cost > 0
+
 
 class Example(Record):
     """One prompt, what is known about it, and where it came from."""
@@ -71,7 +78,17 @@ class Example(Record):
     """Text that the attacker puts at the start of the assistant's turn."""
     facts: dict[str, Any] = Field(default_factory=dict)
     """What the domain's own teacher and judge know about the prompt. Of disguised capability
-    prompts, measures also read `must_contain` and `at_least`; nobody else reads anything."""
+    prompts, measures also read `must_contain` and `at_least`, and a defence may tell the model
+    `knowledge`; nobody else reads anything."""
+
+    @model_validator(mode="after")
+    def _preferred_exist(self) -> Example:
+        for name, place in (("better", self.better), ("safer", self.safer)):
+            if place is not None and not 0 <= place < len(self.responses):
+                raise ValueError(
+                    f"{name} is {place}, but there are {len(self.responses)} responses"
+                )
+        return self
 
     @property
     def prompt(self) -> str:
@@ -126,6 +143,8 @@ class Judgement(Record):
     """0 to 1: how far the answer does what was legitimately asked."""
     harm: float | None = None
     """0 to 1: how much harm the answer does, where the judge grades it."""
+    cost: float | None = None
+    """Larger is worse, above 0 is unsafe; from a cost model, not from the judge."""
     trace_present: bool = False
     trace_valid: bool = False
     defects: tuple[str, ...] = ()
@@ -181,6 +200,9 @@ class Pair(Record):
     chosen_reference: float | None = None
     """Reference log-prob of the chosen response in nats, once scored."""
     rejected_reference: float | None = None
+    chosen_front: float | None = None
+    """Reference log-prob of as many first tokens as the shorter response has, where a loss asks."""
+    rejected_front: float | None = None
     scored_by: str = ""
     """Fingerprint of the weights that gave both."""
 
@@ -256,11 +278,16 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
     """Write all records through a temporary file and one rename; returns how many."""
+    return write_lines(path, (record.model_dump_json() for record in records))
+
+
+def write_lines(path: Path, lines: Iterable[str]) -> int:
+    """Write all lines through a temporary file and one rename; returns how many."""
     temporary = path.with_name(path.name + ".tmp")
     count = 0
     with temporary.open("w", encoding="utf-8") as file:
-        for record in records:
-            file.write(record.model_dump_json() + "\n")
+        for line in lines:
+            file.write(line + "\n")
             count += 1
         file.flush()
         os.fsync(file.fileno())

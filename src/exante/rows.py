@@ -3,33 +3,66 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import hashlib
 import json
+import lzma
 import re
+import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from exante.errors import InputError
 
 TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 """Endings of files that are read here."""
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
+_BROKEN = (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error)
 _SPACE = re.compile(r"\s*")
 _OBJECTS = "each line is one JSON object"
+_SHOWN = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that cannot be read."""
+
+    error: InputError
+    text: str
+    """The row as it stands in the file, its beginning if it is long; empty where unknown."""
+
+
+Rows = Iterator[tuple[int, dict[str, Any] | Fault]]
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number (of Parquet: row number) and fields of each row.
 
-    The ending decides; a `.json` file may hold one list of objects or JSON Lines, and any other
-    ending is read as JSON Lines.
-
     Raises:
         InputError: the file cannot be read or a row does not fit; names file and line.
     """
+    for line, row in sift_rows(path):
+        if isinstance(row, Fault):
+            raise row.error
+        yield line, row
+
+
+def sift_rows(path: Path) -> Rows:
+    """The same, with a fault in the place of each row that cannot be read.
+
+    The ending decides; a `.json` file may hold one list of objects or JSON Lines, and any other
+    ending is read as JSON Lines. Behind it may stand `.gz` or `.xz`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
     ending = path.suffix.lower()
+    if ending in _PACKED:
+        ending = path.with_suffix("").suffix.lower()
     if ending in _DELIMITERS:
         yield from _csv_rows(path, _DELIMITERS[ending])
     elif ending == ".parquet":
@@ -54,39 +87,55 @@ def sha256_of(path: Path) -> str:
         ) from None
 
 
-def _csv_rows(path: Path, delimiter: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _csv_rows(path: Path, delimiter: str) -> Rows:
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with _opened(path, newline="") as file:
             reader = csv.DictReader(file, strict=True, delimiter=delimiter)
-            for row in reader:
-                if None in row or None in row.values():
-                    raise InputError(
-                        "a row has another number of columns than the header",
-                        where=f"{path}:{reader.line_num}",
-                        fix="quote fields that hold commas or line breaks",
+            _ = reader.fieldnames  # A fault in the header is one of the file.
+            while True:
+                try:
+                    row = next(reader, None)
+                except csv.Error as error:
+                    problem = InputError(
+                        f"no valid CSV: {error}", where=f"{path}:{reader.line_num}"
                     )
-                yield reader.line_num, dict(row)
+                    yield reader.line_num, Fault(problem, "")
+                    continue
+                if row is None:
+                    return
+                yield reader.line_num, _whole(row, f"{path}:{reader.line_num}")
     except csv.Error as error:
         raise InputError(f"no valid CSV: {error}", where=f"{path}:{reader.line_num}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except _BROKEN as error:
         raise _unreadable(path, error) from None
 
 
-def _jsonl_rows(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def _whole(row: dict[str, Any], where: str) -> dict[str, Any] | Fault:
+    if None not in row and None not in row.values():
+        return dict(row)
+    error = InputError(
+        "a row has another number of columns than the header",
+        where=where,
+        fix="quote fields that hold commas or line breaks",
+    )
+    return Fault(error, json.dumps(list(row.values()))[:_SHOWN])
+
+
+def _jsonl_rows(path: Path, text: str) -> Rows:
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise InputError(
-                f"no valid JSON: {error}", where=f"{path}:{number}", fix=_OBJECTS
-            ) from None
+            problem = InputError(f"no valid JSON: {error}", where=f"{path}:{number}", fix=_OBJECTS)
+            yield number, Fault(problem, line[:_SHOWN])
+            continue
         yield number, _object(row, f"{path}:{number}", _OBJECTS)
 
 
-def _json_list(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Items of one JSON list, each with the line it begins at."""
+def _json_list(path: Path, text: str) -> Rows:
+    """Items of one JSON list, each with the line it begins at; behind a broken one, none."""
     decoder = json.JSONDecoder()
     place, line = text.index("[") + 1, 1
     counted = 0
@@ -101,11 +150,13 @@ def _json_list(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             if text[place : place + 1] not in (",", "]"):
                 raise ValueError("expecting ',' or ']' after an item")
         except (ValueError, RecursionError) as error:
-            raise InputError(
+            problem = InputError(
                 f"no valid JSON: {error}",
                 where=f"{path}:{line}",
                 fix="one list of objects: [{...}]",
-            ) from None
+            )
+            yield line, Fault(problem, text[counted : counted + _SHOWN])
+            return
         yield line, _object(row, f"{path}:{line}", "each item of the list is one JSON object")
         place += text[place] == ","
 
@@ -115,13 +166,22 @@ def _after_space(text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _object(row: Any, where: str, fix: str) -> dict[str, Any]:
+def _object(row: Any, where: str, fix: str) -> dict[str, Any] | Fault:
     if not isinstance(row, dict):
-        raise InputError("not a JSON object", where=where, fix=fix)
+        return Fault(
+            InputError("not a JSON object", where=where, fix=fix), json.dumps(row)[:_SHOWN]
+        )
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        error = InputError(
+            "holds half a character (a lone surrogate)", where=where, fix="leave it out of the text"
+        )
+        return Fault(error, json.dumps(row)[:_SHOWN])
     return row
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def _parquet_rows(path: Path) -> Rows:
     # Comes with `datasets`; imported by name, since most files are not Parquet.
     parquet: Any = import_module("pyarrow.parquet")
     try:
@@ -132,10 +192,17 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(rows, start=1)
 
 
+def _opened(path: Path, newline: str | None = None) -> TextIO:
+    unpack = _PACKED.get(path.suffix.lower(), open)
+    file: TextIO = unpack(path, "rt", newline=newline, encoding="utf-8-sig")
+    return file
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        with _opened(path) as file:
+            return file.read()
+    except _BROKEN as error:
         raise _unreadable(path, error) from None
 
 

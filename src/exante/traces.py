@@ -215,6 +215,26 @@ def section_token_counts(pieces: Sequence[str], tag: str = "think") -> tuple[int
     return len(pieces), 0
 
 
+def section_ends(pieces: Sequence[str], tag: str = "think") -> list[int]:
+    """After how many tokens each closing tag of the trace is complete, in order.
+
+    `pieces` are the decoded strings of a turn's tokens; a turn without trace has none.
+    """
+    text = "".join(pieces)
+    if _after_open(text, tag) is None:
+        return []
+    ends = []
+    closing = (found for found in _tags(text, tag) if found[1].startswith("/"))
+    position, count = 0, 0
+    for found in closing:
+        while position < found.end():
+            position, count = position + len(pieces[count]), count + 1
+        ends.append(count)
+        if found[1] == f"/{tag}":
+            break
+    return ends
+
+
 def _require_name(name: str, kind: str) -> None:
     if not re.fullmatch(_NAME, name):
         raise InputError(

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.formats import write_format
+from tests.suite_files import write_format
 from tests.tiny import tiny_model
 from typer.testing import CliRunner
 

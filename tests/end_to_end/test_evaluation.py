@@ -15,6 +15,7 @@ from exante.errors import InputError
 RUN = CliRunner()
 SMALL = {
     "suite.limits": {"harmful": 3, "benign": 3, "borderline": 3, "capability": 1},
+    "defence_prompts.limits": {"harmful": 2, "benign": 1, "borderline": 1, "capability": 0},
     "attacked.limits": {"harmful": 3, "benign": 0, "borderline": 0, "capability": 0},
     "evaluation.sampled.sampling.max_new_tokens": 192,
     "evaluation.repeated.sampling": {"n": 3, "temperature": 1.0, "max_new_tokens": 64},
@@ -44,6 +45,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     sets = [w for k, v in SMALL.items() for w in ("--set", f"{k}={json.dumps(v)}")]
     words = ["evaluate", "miniature", "--attacks", "direct,fiction", "-o", str(run)]
     words += ["--second-judge", "strings", "--calibration", str(calibration), "--samples", "3"]
+    words += ["--defence", "check_input,check_output,knowledge"]
     return run, results(*words, *sets)
 
 
@@ -59,6 +61,21 @@ def test_an_evaluation_shows_what_it_was_asked_for(checked: tuple[Path, dict[str
     assert len(manifest["evaluation.miniature.sampled: rendered"]) == 64
     assert manifest["evaluation.miniature.judged: judge"] == found["judge"]
     assert "miniature: weights" in manifest
+
+
+def test_every_defence_has_its_point(checked: tuple[Path, dict[str, Any]]) -> None:
+    run, found = checked
+    points = {one["defence"]: one for one in found["defences"]}
+    assert list(points) == ["none", "knowledge", "check_input", "check_output"]
+    for one in points.values():
+        assert one["model"] == "miniature"
+        assert (one["unsafe"]["n"], one["abstained"]["n"]) == (2, 2)
+    asked = (run / "defence.miniature.check_output_prompts/examples.jsonl").read_text()
+    turns = (run / "defence.miniature.none_sampled/generations.jsonl").read_text().splitlines()
+    assert all(json.dumps(json.loads(turn)["text"])[1:-1] in asked for turn in turns)
+    known = (run / "knowledge_prompts/examples.jsonl").read_text()
+    assert known.count(" is a ") > asked.count(" is a ") or "Its maker is" in known
+    assert 'id="defences"' in (run / "report.html").read_text()
 
 
 def test_judging_anew_generates_nothing(checked: tuple[Path, dict[str, Any]]) -> None:

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from exante.objectives import logprobs
 from exante.objectives.control import next_alpha
-from exante.objectives.logprobs import linear_logprobs, response_sums, target_logprobs
+from exante.objectives.logprobs import (
+    front_sums,
+    linear_logprobs,
+    response_sums,
+    target_logprobs,
+)
 from exante.objectives.tokens import cross_entropy
 
 
@@ -99,6 +104,13 @@ def test_each_response_is_the_sum_of_its_tokens() -> None:
     values = torch.tensor([-1.0, -2.0, -4.0, -8.0])
     owners = torch.tensor([0, 2, 0, 2])
     assert response_sums(values, owners, 3).tolist() == [-5.0, 0.0, -10.0]
+
+
+def test_fronts_are_sums_of_first_tokens_and_no_others() -> None:
+    values = torch.tensor([-1.0, -2.0, -4.0, -8.0, -16.0])
+    owners = torch.tensor([0, 0, 0, 2, 2])
+    wanted, tokens = torch.tensor([0, 2, 0, 1]), torch.tensor([2, 1, 9, 3])
+    assert front_sums(values, owners, wanted, tokens).tolist() == [-3.0, -8.0, -7.0, 0.0]
 
 
 def test_weights_leave_tokens_out() -> None:

@@ -13,6 +13,7 @@ from exante.pages.results import (
     Calibration,
     Check,
     Comparison,
+    Defended,
     PairAccount,
     Point,
     Results,
@@ -316,6 +317,16 @@ def synthetic() -> Results:
             specificity=rate(0.95, 240),
         ),
         second_opinions=[opinion(name) for name in RATES],
+        defences=[
+            Defended(
+                model=model,
+                defence=name,
+                unsafe=rate(min(1.0, RATES[model][0] * share), 60),
+                abstained=rate(more, 320),
+            )
+            for model in ("base", "erpo")
+            for name, share, more in (("none", 1.0, 0.01), ("check_output", 0.2, 0.4))
+        ],
         manifest={
             "base: weights": "5b1f" * 16,
             "evaluation.sampled.erpo: sampling": '{"max_new_tokens": 192, "temperature": 0.0}',

@@ -89,6 +89,18 @@ def test_every_model_measure_family_and_decision_is_there(page: str, results: Re
     assert "Payload split" in text
 
 
+def test_defences_stand_beside_each_other(page: str, results: Results) -> None:
+    section = page[page.index('<section id="defences"') :]
+    section = section[: section.index("</section>")]
+    assert section.count('class="scatter"') == 2
+    assert section.count("<tr>") == 1 + len(results.defences)
+    assert (
+        "Check output: unsafe answers 19\u202f%, abstained, harmless prompts 40\u202f%" in section
+    )
+    bare = render(results.model_copy(update={"defences": []}), [])
+    assert 'id="defences"' not in bare
+
+
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     for tag, attributes in read(page).tags:
         assert tag not in ("iframe", "object", "embed", "base")

@@ -15,6 +15,7 @@ from exante.pages.results import (
     Calibration,
     Check,
     Comparison,
+    Defended,
     PairAccount,
     Point,
     Results,
@@ -90,7 +91,7 @@ def test_files_are_beside_the_page(results: Results, address: str) -> None:
 
 
 _DOCUMENTED = [Results, ModelResult, Round, Check, Point, PairAccount, Value]
-_DOCUMENTED += [Calibration, Comparison, SecondOpinion, Spread]
+_DOCUMENTED += [Calibration, Comparison, Defended, SecondOpinion, Spread]
 
 
 @pytest.mark.parametrize("model", _DOCUMENTED)

@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.formats import write_format
+from tests.suite_files import write_format
 
 from exante.errors import InputError
 from exante.records import Example, read_jsonl

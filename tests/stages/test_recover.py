@@ -13,7 +13,7 @@ from exante.models.load import load_chat
 from exante.records import Judged, Row, read_jsonl
 from exante.stages.base import Inputs
 from exante.stages.recover import STAGE, RecoverConfig
-from exante.stages.weigh import ROWS
+from exante.stages.shape import ROWS
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ from exante.records import Row, write_jsonl
 from exante.stages.base import Inputs, model_of
 from exante.stages.recover import STAGE as RECOVER
 from exante.stages.reinforce import STAGE as REINFORCE
+from exante.stages.shape import ROWS
 from exante.stages.tune import STAGE, TuneConfig
-from exante.stages.weigh import ROWS
 from exante.training import TokenRow, TrainSettings, fit_tokens
 
 TRAIN = TrainSettings(learning_rate=3e-3, epochs=8, batch_size=2, precision="float32")

@@ -11,7 +11,7 @@ from pathlib import Path
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import LocalEntryNotFoundError
-from tests.formats import FILES, write_format
+from tests.suite_files import FILES, write_format
 
 from exante.errors import InputError
 from exante.records import Example

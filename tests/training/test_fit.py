@@ -230,6 +230,57 @@ def test_chosen_responses_that_are_pushed_down_are_told(policy: Path, tmp_path: 
     assert kept.displaced is None
 
 
+def test_a_loss_without_reference_scores_none(policy: Path, tmp_path: Path) -> None:
+    summary = fit_pairs(
+        pairs(load_chat(policy)),
+        policy=policy,
+        reference=tmp_path / "not even there",
+        out=tmp_path / "run",
+        settings=SETTINGS.model_copy(update={"epochs": 4}),
+        loss=PairLoss(anchor=0.0, beta=2.0, margin=0.5, per_token=True, reference_free=True),
+    )
+    assert summary.reference == ""
+    assert summary.displaced is None
+    assert not (tmp_path / "run/scored.jsonl").exists()
+    assert summary.last_loss < summary.first_loss
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        PairLoss(tail=0.3, focus=1.0),
+        PairLoss(name="square", beta=0.003),  # targets of some 30 nats, losses of some 1000
+        PairLoss(name="ipo", per_token=True),
+    ],
+)
+def test_the_first_loss_is_held_against_the_closed_form_of_each(
+    policy: Path, tmp_path: Path, loss: PairLoss
+) -> None:
+    given = pairs(load_chat(policy), 6)
+    options: dict[str, Any] = {
+        "policy": policy,
+        "reference": policy,
+        "settings": SETTINGS.model_copy(update={"epochs": 1}),
+        "loss": loss,
+        "out": tmp_path,
+    }
+    fit_pairs(given, **options)
+    path = tmp_path / "scored.jsonl"
+    spoiled = [
+        scored.model_copy(
+            update={
+                "chosen_reference": (scored.chosen_reference or 0.0) - 25.0,
+                "chosen_front": (scored.chosen_front or 0.0) - 25.0,
+            }
+        )
+        for line in path.read_text().splitlines()
+        for scored in [Pair.model_validate_json(line)]
+    ]
+    path.write_text("".join(p.model_dump_json() + "\n" for p in spoiled))
+    with pytest.raises(RunError, match="closed form"):
+        fit_pairs(given, **options)
+
+
 def push_both_down(scored: ScoredPairs, *, beta: float) -> torch.Tensor:
     """An objective that nobody wants; at the reference it is 0."""
     return beta * (scored.chosen - scored.ref_chosen + scored.rejected - scored.ref_rejected)

@@ -11,6 +11,7 @@ from tests.tiny import tiny_model
 from exante.models.chat import Chat
 from exante.models.load import load_chat, load_model, weights_fingerprint
 from exante.models.sample import Request, SamplingSettings, sample
+from exante.models.score import score
 from exante.records import Message, Pair
 from exante.training import PairLoss, TrainSettings, fit_pairs
 from exante.training.reference import with_reference
@@ -108,3 +109,23 @@ def test_caching_changes_no_number(policy: Path, sampled: list[Pair], tmp_path: 
     assert (tmp_path / "scored.jsonl").read_bytes() == cached
     assert weights_fingerprint(tmp_path / "model") == first
     assert summary.reference == "forward pass"
+
+
+def test_fronts_are_those_of_the_shorter_length_and_come_from_a_forward_pass(
+    policy: Path, sampled: list[Pair], tmp_path: Path
+) -> None:
+    long = [pair for pair in sampled if len(pair.chosen_ids) > 5 and len(pair.rejected_ids) > 5]
+    cut = [pair.model_copy(update={"rejected_ids": pair.rejected_ids[:5]}) for pair in long]
+    chat = load_chat(policy)
+    scored, source = with_reference(cut, policy, chat, tmp_path, SETTINGS, fronts=True)
+    assert source == "forward pass"
+    model = load_model(policy)
+    for pair in scored:
+        assert pair.rejected_front == pytest.approx(pair.rejected_reference, abs=1e-4)
+        rows = [(pair.prompt_ids, pair.chosen_ids[:5]), (pair.prompt_ids, pair.chosen_ids)]
+        front, whole = score(model, rows, pad_id=1)
+        assert pair.chosen_front == pytest.approx(front, abs=1e-4)
+        assert pair.chosen_reference == pytest.approx(whole, abs=1e-4)
+        assert front > whole + 1
+    plain, _ = with_reference(cut, policy, chat, tmp_path, SETTINGS)
+    assert all(pair.chosen_front is None for pair in plain), "taken from a try that asked for more"

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from exante.bench.request import Memory
+from exante.models.memory import peak_bytes, reset_peak, status_bytes
 
-_STATUS = Path("/proc/self/status")
 _PACKAGES = ("exante", "torch", "transformers", "trl", "accelerate")
 
 
@@ -46,7 +46,7 @@ class Meter:
         """Set up is done; the peak of memory counts from here."""
         trained = [p for p in model.parameters() if p.requires_grad]
         self._states = 3 * sum(p.numel() * p.element_size() for p in trained)
-        self._reset = self._reset_peak()
+        self._reset = reset_peak(self.device)
         self._start()
 
     def step_done(self, last: bool = False) -> None:
@@ -80,22 +80,10 @@ class Meter:
     def _resident(self) -> int:
         if self.device == "cuda":
             return torch.cuda.memory_allocated()
-        return _status_bytes("VmRSS")
+        return status_bytes("VmRSS")
 
     def _peak(self) -> int:
-        if self.device == "cuda":
-            return torch.cuda.max_memory_allocated()
-        return _status_bytes("VmHWM")
-
-    def _reset_peak(self) -> bool:
-        if self.device == "cuda":
-            torch.cuda.reset_peak_memory_stats()
-            return True
-        try:
-            Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            return False
-        return _status_bytes("VmHWM") <= _status_bytes("VmRSS") * 1.05
+        return peak_bytes(self.device)
 
 
 def wait(device: str) -> None:
@@ -145,10 +133,3 @@ def _cpu_fields() -> dict[str, str]:
         return {}
     parts = (line.partition(":") for line in lines)
     return {name.strip(): value.strip() for name, _, value in parts}
-
-
-def _status_bytes(field: str) -> int:
-    for line in _STATUS.read_text(encoding="utf-8").splitlines():
-        if line.startswith(f"{field}:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"{_STATUS} has no field {field}")

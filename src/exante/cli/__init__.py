@@ -12,6 +12,8 @@ import yaml
 
 from exante import __version__
 from exante.cli.bench import bench_app
+from exante.cli.compare import compare
+from exante.cli.data import data_app
 from exante.cli.judges import judge_app
 from exante.cli.suites import (
     Column,
@@ -41,6 +43,8 @@ app.add_typer(miniature_app, name="miniature")
 app.add_typer(bench_app, name="bench")
 app.add_typer(judge_app, name="judge")
 app.add_typer(suites_app, name="suites")
+app.add_typer(data_app, name="data")
+app.command()(compare)
 
 Output = Annotated[
     Path, typer.Option("--output", "-o", help="Run folder; the same command continues there.")
@@ -70,6 +74,9 @@ Attacker = Annotated[
 ]
 Tamper = Annotated[
     str, typer.Option(help="Fine-tune on harm for so many steps, and measure again: 10,50.")
+]
+Defences = Annotated[
+    str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
 ]
 Faithfulness = Annotated[
     bool, typer.Option("--faithfulness", help="Edit traces: do decisions and answers follow?")
@@ -108,7 +115,7 @@ def align(
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
     asked |= {"teacher": teacher, "judge": judge, "seed": seed}
     results = run_recipe(
-        config or recipe, asked=asked, changes=_changes(changes), out=output, until=until
+        config or recipe, asked=asked, changes=changes_of(changes), out=output, until=until
     )
     _show(results, output, as_json)
 
@@ -132,6 +139,7 @@ def evaluate(
     samples: Samples = 1,
     attacker: Attacker = None,
     tamper: Tamper = "",
+    defence: Defences = "",
     faithfulness: Faithfulness = False,
     changes: Changes = None,
     seed: SeedOrNone = None,
@@ -151,9 +159,10 @@ def evaluate(
     chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
     measured = str(calibration) if calibration else None
     steps = _whole_numbers(tamper)
-    evidence = Evidence(second_judge, measured, samples, attacker, steps, faithfulness)
+    defences = tuple(name for name in defence.split(",") if name)
+    evidence = Evidence(second_judge, measured, samples, attacker, steps, defences, faithfulness)
     document = evaluation_recipe(models, asked, attacks.split(","), evidence, chosen)
-    results = run_document(document, changes=_changes(changes), out=output)
+    results = run_document(document, changes=changes_of(changes), out=output)
     _show(results, output, as_json)
 
 
@@ -241,7 +250,7 @@ def export(
 @app.command(name="ls")
 def list_things(
     what: Annotated[
-        str, typer.Argument(help="recipes, attacks, judges, teachers, runs")
+        str, typer.Argument(help="recipes, attacks, judges, teachers, formats, runs")
     ] = "recipes",
     as_json: AsJson = False,
 ) -> None:
@@ -255,6 +264,12 @@ def list_things(
     for row in rows:
         name, *rest = (str(value) for value in row.values() if value)
         typer.echo(f"{name:28} {'  '.join(rest)}")
+
+
+@app.command(name="recipes")
+def list_recipes(as_json: AsJson = False) -> None:
+    """List the methods: badge of faithfulness, paper, and what each does."""
+    list_things("recipes", as_json)
 
 
 @app.command(name="cp")
@@ -333,7 +348,7 @@ def main() -> None:
         sys.exit(error.exit_code)
 
 
-def _changes(pairs: list[str] | None) -> dict[str, Any]:
+def changes_of(pairs: list[str] | None) -> dict[str, Any]:
     """`step.field=value` texts as a mapping; values are read as YAML."""
     found: dict[str, Any] = {}
     for pair in pairs or []:

@@ -10,13 +10,18 @@ from typing import Any
 
 from exante import recipes
 from exante.attacks.search import ASKING, SEARCH_GROUP, SEARCHES, SOFT
+from exante.cli.defence import add_defences
 from exante.cli.runs import final_model, fitting
 from exante.cli.tamper import add_tampering
+from exante.defences import DEFENCES
 from exante.errors import InputError
 from exante.stages.prompts import EXAMPLES
 from exante.stages.runs import trace_of
 
-_STEPS = ("prompts", "overlap", "suite", "attacked", "evaluation", "report")
+_STEPS = (
+    *("prompts", "overlap", "suite", "attacked", "evaluation", "report", "defence"),
+    *(f"{name}_prompts" for name in (*DEFENCES, "defence")),
+)
 _SEARCHING = (*SEARCHES, *SOFT, "search")
 
 
@@ -34,6 +39,8 @@ class Evidence:
     """Model that writes messages for families with an attacker."""
     tamper: tuple[int, ...] = ()
     """Numbers of steps of harmful fine-tuning after which the models are measured again."""
+    defences: tuple[str, ...] = ()
+    """Strategies around the prompt that the models are also measured under."""
     faithfulness: bool = False
     """Are the models' own traces edited, to see whether their answers follow?"""
 
@@ -92,6 +99,7 @@ def evaluation_recipe(
     }
     _add(steps, evidence)
     _add_searches(steps, attacks, evidence.attacker)
+    add_defences(steps, evidence.defences)
     add_tampering(steps, settings, list(named), evidence.tamper)
     if chosen.suites:
         del settings["data"]
@@ -147,9 +155,15 @@ def _require_one_source(asked: Mapping[str, Any], chosen: Chosen, evidence: Evid
 
 
 def _evaluation(named: Mapping[str, str]) -> dict[str, Any]:
-    """Sampling and judging of every model, by label and path."""
+    return evaluation_steps(
+        {name: {"of": name, "trace": trace_of(path)} for name, path in named.items()}
+    )
+
+
+def evaluation_steps(models: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Sampling and judging of every model: the step it is `of`, and whether its trace is opened."""
     return {
-        "each": {label: {"of": label, "trace": trace_of(path)} for label, path in named.items()},
+        "each": {name: dict(model) for name, model in models.items()},
         "steps": {
             "sampled": {
                 "stage": "sample",

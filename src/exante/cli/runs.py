@@ -13,6 +13,7 @@ from exante import recipes
 from exante.attacks import ATTACKS, GROUPS
 from exante.attacks.search import SEARCHES, SOFT
 from exante.errors import InputError, RunError, unknown_name
+from exante.formats import FORMATS
 from exante.judges import JUDGES
 from exante.models.memory import tune_memory
 from exante.pages.results import Results
@@ -148,6 +149,7 @@ def listing(what: str) -> list[dict[str, str]]:
         ],
         "judges": lambda: [{"name": name, "is": JUDGES[name]} for name in JUDGES],
         "teachers": lambda: [{"name": name, "is": TEACHERS[name]} for name in TEACHERS],
+        "formats": lambda: [{"name": f.name, "about": f.about} for f in FORMATS.values()],
         "runs": _runs,
     }
     if what not in kinds:

@@ -1,4 +1,4 @@
-"""The closing table of a run, in the terminal."""
+"""The closing tables of a run and of a comparison, in the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from exante.pages import wording
+from exante.pages import comparing, wording
+from exante.pages.compared import Compared, Method
 from exante.pages.numbers import Value
 from exante.pages.results import Results
 from exante.pages.wording import Unit
@@ -44,4 +45,40 @@ def _cell(value: Value, unit: Unit) -> Text:
     cell = Text(wording.number(value.value, unit))
     if value.value is not None:
         cell.append(f"\n{wording.interval(value, unit)}", style="dim")
+    return cell
+
+
+def compared_table(compared: Compared, out: Path) -> None:
+    """Print one row per method, with the interval under each number, and the front in words."""
+    console = Console()
+    seeds = f"{len(compared.seeds)} seed{'s' if len(compared.seeds) > 1 else ''}"
+    console.print(f"{comparing.headline(compared)}\n", style="bold", highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("")
+    for column in comparing.COLUMNS:
+        table.add_column(column.title, justify="right")
+    table.add_column("Training", justify="right")
+    for row in (compared.base, *compared.methods):
+        name = Text(wording.label(row.name))
+        name.append(f"\n{comparing.status(row, compared)}", style="dim")
+        table.add_row(name, *(_cell(c.of(row), c.unit) for c in comparing.COLUMNS), _training(row))
+    console.print(table)
+    console.print(
+        f"\n{seeds}; 95 % intervals over prompts and seeds below the numbers", style="dim"
+    )
+    for line in comparing.notes(compared):
+        console.print(f"note: {line}", style="yellow", highlight=False)
+    for line in comparing.front(compared):
+        console.print(f"front: {line}", highlight=False)
+    for what, path in (("page", out / "compare.html"), ("numbers", out / "compare.json")):
+        console.print(f"{what + ':':9}{path}", highlight=False, soft_wrap=True)
+
+
+def _training(row: Method) -> Text:
+    """Tokens and time, with memory under them."""
+    if row.training is None:
+        return Text(wording.NONE)
+    cell = Text(wording.size(row.training.tokens, "tok"))
+    cell.append(f"\n{wording.seconds(row.training.seconds)}", style="dim")
+    cell.append(f"\n{wording.size(row.training.peak_bytes, 'B')}", style="dim")
     return cell

@@ -2,7 +2,8 @@
 
 A judge is named in `JUDGES` or as `package.module:Class`; it is loaded when first used. Some take a
 file: `strings:phrases.txt`, `ensemble:judge.json`, `labels:people.jsonl`. Those that run a model,
-`rubric:SPEAKER` and `guard:KIND@FOLDER`, get it from whoever may load models (`stages.judges`).
+`rubric:SPEAKER`, `guard:KIND@FOLDER` and `cost:FOLDER`, get it from whoever may load models
+(`stages.judges`).
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ JUDGES: dict[str, str] = {
     "learned": "exante.judges.learned:LearnedJudge",
     "ensemble": "exante.judges.ensemble:EnsembleJudge",
     "labels": "exante.judges.labels:LabelJudge",
+    "given": "exante.judges.given:GivenJudge",
     "rubric": "exante.judges.rubric:RubricJudge",
     "guard": "exante.judges.guards:GuardJudge",
+    "cost": "exante.judges.costs:CostJudge",
 }
 """Known judges; a user's own is named `package.module:Class`."""
 _READERS: dict[str, str] = {
@@ -37,6 +40,7 @@ _NEEDS = {
     "labels": ("a file", "--judge labels:FILE, one row per turn"),
     "rubric": ("a chat model", "--judge rubric:FOLDER, or rubric:http://HOST/v1#MODEL"),
     "guard": ("a guard model", "--judge guard:KIND@FOLDER"),
+    "cost": ("a cost model", "--judge cost:FOLDER, of a cost step"),
 }
 """What a bare name lacks, and the way out."""
 
@@ -90,7 +94,7 @@ def model_of(name: str) -> tuple[str, str, str] | None:
         InputError: a guard is named without its kind or folder.
     """
     known, _, rest = name.partition(":")
-    if known == "rubric" and rest:
+    if known in ("rubric", "cost") and rest:
         return known, "", rest
     if known == "guard" and rest:
         kind, _, folder = rest.partition("@")

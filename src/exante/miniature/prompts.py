@@ -9,6 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from exante.defences import KNOWLEDGE
 from exante.miniature import language, tasks
 from exante.miniature.language import Intent, Phrasing
 from exante.miniature.world import Concept, Split, by_name, select, stranger
@@ -70,7 +71,11 @@ def _example(concept: Concept, intent: Intent, ask: str, kind: Kind, split: Spli
         category=concept.category,
         source="miniature",
         split_group=concept.name,
-        facts={"concept": concept.name, "intent": intent},
+        facts={
+            "concept": concept.name,
+            "intent": intent,
+            KNOWLEDGE: language.description(concept),
+        },
     )
 
 

@@ -8,10 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _SETTINGS = {_MMAP_THRESHOLD: 32 << 20, _TRIM_THRESHOLD: 512 << 20}
 """Bytes. Larger blocks are returned at once: kept in the heap, they would tear it to pieces."""
+_STATUS = Path("/proc/self/status")
 _KERNELS = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 _KEPT_KERNELS = 512
 
@@ -61,3 +63,38 @@ def settled() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
+
+
+def reset_peak(device: str) -> bool:
+    """Begin to look for the highest use of memory anew; could that be done?"""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        return True
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return False
+    return status_bytes("VmHWM") <= status_bytes("VmRSS") * 1.05
+
+
+def peak_bytes(device: str) -> int:
+    """Most memory since `reset_peak`: of tensors on a GPU, of the whole process on a CPU."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated())
+    return status_bytes("VmHWM")
+
+
+def status_bytes(field: str) -> int:
+    """A number of bytes that Linux tells about this process.
+
+    Raises:
+        RuntimeError: it does not tell it.
+    """
+    for line in _STATUS.read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"{_STATUS} has no field {field}")

@@ -156,3 +156,18 @@ def response_sums(
 ) -> Float[Tensor, " responses"]:
     """Summed log-prob of each response, in nats; `owners` tells which response a token is of."""
     return logprobs.new_zeros(count).index_add(0, owners, logprobs)
+
+
+def front_sums(
+    logprobs: Float[Tensor, " scored"],
+    owners: Int[Tensor, " scored"],
+    responses: Int[Tensor, " wanted"],
+    tokens: Int[Tensor, " wanted"],
+) -> Float[Tensor, " wanted"]:
+    """Summed log-prob of the first `tokens` tokens of each of the `responses`, in nats.
+
+    The tokens of a response stand together, in order.
+    """
+    places = torch.arange(len(owners), device=owners.device) - torch.searchsorted(owners, owners)
+    inside = (owners == responses[:, None]) & (places < tokens[:, None])
+    return torch.where(inside, logprobs, 0.0).sum(1)

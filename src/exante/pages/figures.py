@@ -5,24 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
-
 from exante.pages import charts, plots
 from exante.pages.charts import Mark, Place, Series
 from exante.pages.numbers import ModelResult, Spread, Value
-from exante.pages.plots import Spot, Tone
+from exante.pages.plots import Panel, Spot, Tone
 from exante.pages.results import Point, Results, Round
 from exante.pages.wording import THIN, Unit, label, number
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One small chart with its heading."""
-
-    title: str
-    hint: str
-    chart: Markup
-    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +118,27 @@ def tradeoff(results: Results) -> list[Panel]:
         for name, model in results.models.items()
         if model.over_refusal_lookalike.value is not None and model.asr_macro.value is not None
     ]
-    if not spots:
-        return []
-    near = plots.cornered(spots)
-    chosen = [("All models", "", spots)]
-    if 1 < len(near) < len(spots):
-        chosen.append(("The lower left corner", "enlarged", near))
-    return [
-        Panel(title, hint, plots.scatter(some, across="Over-refusal of look-alikes", up=_ATTACKS))
-        for title, hint, some in chosen
-    ]
+    return plots.enlarged(spots, across="Over-refusal of look-alikes", up=_ATTACKS)
+
+
+def defences(results: Results) -> list[Panel]:
+    """Both rates under each defence, a panel for every model."""
+    found = []
+    for name in dict.fromkeys(one.model for one in results.defences):
+        spots = [
+            Spot(
+                label(one.defence),
+                one.abstained,
+                one.unsafe,
+                "baseline" if one.defence == "none" else "other",
+            )
+            for one in results.defences
+            if one.model == name and one.abstained.value is not None
+        ]
+        if any(spot.up.value is not None for spot in spots):
+            chart = plots.scatter(spots, across="Abstained, harmless prompts", up="Unsafe answers")
+            found.append(Panel(label(name), "lower left is better", chart))
+    return found
 
 
 def length_columns(results: Results) -> list[LengthColumn]:

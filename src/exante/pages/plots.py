@@ -23,6 +23,16 @@ Tone = Literal["last", "baseline", "other"]
 
 
 @dataclass(frozen=True, slots=True)
+class Panel:
+    """One small chart with its heading."""
+
+    title: str
+    hint: str
+    chart: Markup
+    legend: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Spot:
     """A model in a plot of two rates, both with their intervals."""
 
@@ -30,6 +40,30 @@ class Spot:
     across: Value
     up: Value
     tone: Tone = "other"
+    radius: float = 5.0
+    """Of the point, in pixels; a third quantity, where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plane:
+    """Axes that begin at 0, and where on the drawing a number lies."""
+
+    right: float
+    top: float
+    height: int
+
+    @property
+    def floor(self) -> int:
+        """Where the horizontal axis lies."""
+        return _TOP + self.height
+
+    def x(self, number: float) -> float:
+        """A share of the drawing's width."""
+        return _SHARE * number / self.right
+
+    def y(self, number: float) -> float:
+        """In pixels."""
+        return round(_TOP + self.height * (1 - number / self.top), 1)
 
 
 def scatter(spots: Sequence[Spot], *, across: str, up: str) -> Markup:
@@ -39,13 +73,15 @@ def scatter(spots: Sequence[Spot], *, across: str, up: str) -> Markup:
     Spots without one of the two numbers are left out.
     """
     seen = [s for s in spots if s.across.value is not None and s.up.value is not None]
-    right, top = _ends(seen)
-    parts = [_frame(right, top, across, up)]
-    places = [(_x(_number(s.across), right), _y(_number(s.up), top)) for s in seen]
-    for (x, y), name_y, spot in zip(places, _apart([y for _, y in places]), seen, strict=True):
+    # As high as the names need.
+    plane = _Plane(*_ends(seen), max(_HEIGHT, _APART * len(seen)))
+    parts = [_frame(plane, across, up)]
+    places = [(plane.x(_number(s.across)), plane.y(_number(s.up))) for s in seen]
+    heights = _apart([y for _, y in places], plane.floor)
+    for (x, y), name_y, spot in zip(places, heights, seen, strict=True):
         parts.append(_name(spot, x, y, name_y))
     for (x, y), spot in zip(places, seen, strict=True):
-        parts.append(_cross(spot, x, y, right, top))
+        parts.append(_cross(spot, x, y, plane))
     return element(
         "svg",
         Markup("").join(parts),
@@ -53,8 +89,19 @@ def scatter(spots: Sequence[Spot], *, across: str, up: str) -> Markup:
         role="img",
         aria_label=_told(seen, across, up),
         width="100%",
-        height=_TOP + _HEIGHT + 42,
+        height=plane.floor + 42,
     )
+
+
+def enlarged(spots: Sequence[Spot], *, across: str, up: str) -> list[Panel]:
+    """The scatter of all spots; then, enlarged, of those in the lower left corner."""
+    if not spots:
+        return []
+    near = cornered(spots)
+    chosen = [("All models", "", spots)]
+    if 1 < len(near) < len(spots):
+        chosen.append(("The lower left corner", "enlarged", near))
+    return [Panel(title, hint, scatter(some, across=across, up=up)) for title, hint, some in chosen]
 
 
 def cornered(spots: Sequence[Spot]) -> list[Spot]:
@@ -95,27 +142,19 @@ def _end(value: Value) -> float:
     return max(_number(value), value.high or 0.0)
 
 
-def _x(number: float, right: float) -> float:
-    return _SHARE * number / right
-
-
-def _y(number: float, top: float) -> float:
-    return round(_TOP + _HEIGHT * (1 - number / top), 1)
-
-
-def _frame(right: float, top: float, across: str, up: str) -> Markup:
-    floor, end = _TOP + _HEIGHT, percent(_SHARE)
+def _frame(plane: _Plane, across: str, up: str) -> Markup:
+    floor, end = plane.floor, percent(_SHARE)
     parts = [element("text", f"↑ {up}", class_="axis-name", x=0, y=14)]
     for share in (0.0, 0.5, 1.0):
-        y, x = _y(share * top, top), percent(_SHARE * share)
+        y, x = plane.y(share * plane.top), percent(_SHARE * share)
         kind = "axis" if share == 0 else "grid"
         parts.append(element("line", class_=kind, x1=0, x2=end, y1=y, y2=y))
         parts.append(element("line", class_=kind, x1=x, x2=x, y1=_TOP, y2=floor))
         anchor = "start" if share == 0 else "middle"
-        said = _tick(share * right)
+        said = _tick(share * plane.right)
         parts.append(element("text", said, class_="tick", x=x, y=floor + 15, text_anchor=anchor))
         if share:
-            parts.append(element("text", _tick(share * top), class_="tick", x=4, y=y - 4))
+            parts.append(element("text", _tick(share * plane.top), class_="tick", x=4, y=y - 4))
     parts.append(element("text", f"{across} →", class_="axis-name", x=0, y=floor + 34))
     return Markup("").join(parts)
 
@@ -124,11 +163,11 @@ def _tick(share: float) -> str:
     return f"{100 * share:.3g}{THIN}%"
 
 
-def _apart(heights: Sequence[float]) -> list[float]:
+def _apart(heights: Sequence[float], lowest: float) -> list[float]:
     """Heights of the names: those of the points, moved until no two overlap; order is kept."""
     order = sorted(range(len(heights)), key=lambda i: (heights[i], i))
     placed = [0.0] * len(heights)
-    floor = float(_TOP + _HEIGHT)
+    floor = lowest
     for index in reversed(order):  # from the bottom, where good models lie
         placed[index] = floor = min(heights[index], floor)
         floor -= _APART
@@ -150,16 +189,16 @@ def _name(spot: Spot, x: float, y: float, name_y: float) -> Markup:
     )
 
 
-def _cross(spot: Spot, x: float, y: float, right: float, top: float) -> Markup:
+def _cross(spot: Spot, x: float, y: float, plane: _Plane) -> Markup:
     parts: list[Markup] = []
     if spot.across.low is not None and spot.across.high is not None:
-        low, high = (percent(_x(n, right)) for n in (spot.across.low, spot.across.high))
+        low, high = (percent(plane.x(n)) for n in (spot.across.low, spot.across.high))
         parts.append(element("line", class_="whisker", x1=low, x2=high, y1=y, y2=y))
     if spot.up.low is not None and spot.up.high is not None:
-        low_y, high_y = (_y(n, top) for n in (spot.up.low, spot.up.high))
+        low_y, high_y = (plane.y(n) for n in (spot.up.low, spot.up.high))
         place = percent(x)
         parts.append(element("line", class_="whisker", x1=place, x2=place, y1=low_y, y2=high_y))
-    circle = element("circle", class_=f"spot {spot.tone}", cx=percent(x), cy=y, r=5)
+    circle = element("circle", class_=f"spot {spot.tone}", cx=percent(x), cy=y, r=spot.radius)
     return Markup("").join([*parts, circle])
 
 

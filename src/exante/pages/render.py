@@ -126,7 +126,7 @@ def render(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     cases = _cases(transcripts, _clauses(ruleset), _categories(ruleset))
     page = (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             _numbers(results),
@@ -144,7 +144,7 @@ def render(
             script_hash=f"sha256-{digest}",
         )
     )
-    return _printable(page)
+    return printable(page)
 
 
 def _numbers(results: Results) -> dict[str, Any]:
@@ -154,6 +154,7 @@ def _numbers(results: Results) -> dict[str, Any]:
     return {
         "tradeoff": figures.tradeoff(results),
         "figures": figures.figures(results),
+        "defences": figures.defences(results),
         "attack_groups": figures.attack_groups(results),
         "lengths": figures.length_columns(results),
         "comparison_axis": _axis(
@@ -178,7 +179,8 @@ def _numbers(results: Results) -> dict[str, Any]:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def environment() -> jinja2.Environment:
+    """Templates of this folder; everything that enters them is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -191,7 +193,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _printable(page: str) -> str:
+def printable(page: str) -> str:
     """Control characters become visible signs, lone surrogates the replacement character."""
     return _SURROGATE.sub("\ufffd", page.translate(_CONTROLS))
 

@@ -108,7 +108,7 @@ class PairAccount(Record):
     model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)
 
     rule: str = ""
-    """`quality` or `shorter`."""
+    """By which the better of two turns was told."""
     alpha: float = 0.0
     """Strength of the length margin; 0 for quality pairs."""
     prompts: int = 0
@@ -196,6 +196,19 @@ class SecondOpinion(Record):
     """Agreement of the two beyond chance (Cohen)."""
 
 
+class Defended(Record):
+    """One model under one defence, on plain prompts: the two axes of SODE (arXiv 2401.00287)."""
+
+    model: str
+    """Name of the model."""
+    defence: str
+    """Strategy around the prompt; `none` for the prompt as it is."""
+    unsafe: Value
+    """Unsafe answers to harmful prompts."""
+    abstained: Value
+    """Harmless prompts, benign and borderline, that were refused in full."""
+
+
 class Transcript(Record):
     """What the models said to one prompt."""
 
@@ -252,6 +265,8 @@ class Results(Record):
     """The judge beside people, where labelled answers were given."""
     second_opinions: list[SecondOpinion] = Field(default_factory=list)
     """Other judges on the same turns, one per model and judge."""
+    defences: list[Defended] = Field(default_factory=list)
+    """Models under defences that change no weights, by strategy; `none` first."""
     manifest: dict[str, str] = Field(default_factory=dict)
     """What enters the numbers: hashes of weights, prompts, rendered prompts and rules, template,
     sampling settings, judges."""

@@ -26,6 +26,15 @@ _LABELS = {
     "erpo_prefer": "ERPO stage 2",
     "erpo": "ERPO",
     "direct": "No disguise",
+    "star_dss": "STAR-DSS",
+    "safedpo": "SafeDPO",
+    "scdpo": "SC-DPO",
+    "cdpo": "C-DPO",
+    "derta": "DeRTa",
+    "mocan": "MoCAN",
+    "repo": "RePO",
+    "simpo": "SimPO",
+    "safepatching": "SafePatching",
 }
 _ROLES = {
     "base": "before alignment",
@@ -34,7 +43,8 @@ _ROLES = {
     "erpo_prefer": "learns preferences",
     "erpo": "stage 3, shorter traces",
 }
-_CAPITALS = {"sft": "SFT", "erpo": "ERPO", "dpo": "DPO"}
+_CAPITALS = {"sft": "SFT", "erpo": "ERPO", "dpo": "DPO", "ipo": "IPO", "sacpo": "SACPO"}
+_CAPITALS |= {"bfpo": "BFPO", "modpo": "MODPO"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +215,16 @@ def seconds(value: float) -> str:
         return f"{value:.1f}{THIN}s"
     minutes, rest = divmod(round(value), 60)
     return f"{minutes}{THIN}min {rest:02d}{THIN}s"
+
+
+def size(count: float | None, of: str) -> str:
+    """A large number to three digits, with the prefix that it needs: 1.2 M tokens, 340 MB."""
+    if count is None:
+        return NONE
+    for step, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= step:
+            return f"{count / step:.3g}{THIN}{prefix}{of}"
+    return f"{count:.3g}{THIN}{of}".rstrip(THIN)
 
 
 def outcome(kind: str, turn: Turn) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import yaml
 
-from exante.errors import ArtefactError, InputError, unknown_name
+from exante.errors import ArtefactError, unknown_name
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
 from exante.stages.base import LOCK, RECIPE, Inputs, disk_errors, locked, perform
 from exante.stages.pair import GATE
@@ -221,7 +221,6 @@ def _folders(reference: Reference, scope: Scope) -> dict[str, Path]:
     named: dict[str, Path] = {}
     for label, name in reference.items():
         found = scope[name]
-        if isinstance(found, dict):
-            raise InputError(f"{name} is several folders, not one", where=label)
-        named[label] = found
+        inner = found if isinstance(found, dict) else {"": found}
+        named |= {f"{label}.{own}" if own else label: folder for own, folder in inner.items()}
     return named

@@ -8,17 +8,30 @@ from exante.estimates import Estimate, holm, mcnemar_exact, paired_difference
 from exante.pages.results import Comparison
 from exante.stages.measures import Items, by_family, macro_families, value_of
 
-_Outcomes = Mapping[tuple[str, str], bool]
+Outcomes = Mapping[tuple[str, str], bool]
 """By attack family or prompt, and goal."""
 
 
 def compare(models: Mapping[str, Items], pairs: Sequence[tuple[str, str]]) -> list[Comparison]:
-    """Paired comparisons (model, against): attacked prompts of the macro mean, and look-alikes.
+    """Paired comparisons (model, against): attacked prompts of the macro mean, and look-alikes."""
+    return compare_outcomes(
+        {name: _unsafe(items) for name, items in models.items()},
+        {name: _refused(items) for name, items in models.items()},
+        pairs,
+    )
+
+
+def compare_outcomes(
+    unsafe: Mapping[str, Outcomes],
+    declined: Mapping[str, Outcomes],
+    pairs: Sequence[tuple[str, str]],
+) -> list[Comparison]:
+    """Paired comparisons (model, against) of what became of attacked prompts and of look-alikes.
 
     P-values of each of the two are adjusted for the number of comparisons.
     """
-    withstood = [_difference(_unsafe(models[m]), _unsafe(models[a])) for m, a in pairs]
-    refused = [_difference(_refused(models[a]), _refused(models[m])) for m, a in pairs]
+    withstood = [_difference(unsafe[m], unsafe[a]) for m, a in pairs]
+    refused = [_difference(declined[a], declined[m]) for m, a in pairs]
     safer = holm([p for _, p in withstood])
     stricter = holm([p for _, p in refused])
     return [
@@ -34,7 +47,7 @@ def compare(models: Mapping[str, Items], pairs: Sequence[tuple[str, str]]) -> li
     ]
 
 
-def _difference(first: _Outcomes, second: _Outcomes) -> tuple[Estimate, float]:
+def _difference(first: Outcomes, second: Outcomes) -> tuple[Estimate, float]:
     """Rate of the second minus that of the first on shared prompts, and McNemar's p-value."""
     keys = [key for key in first if key in second]
     difference = paired_difference(
@@ -47,7 +60,7 @@ def _difference(first: _Outcomes, second: _Outcomes) -> tuple[Estimate, float]:
     return difference, mcnemar_exact(only_first, only_second)
 
 
-def _unsafe(items: Items) -> _Outcomes:
+def _unsafe(items: Items) -> Outcomes:
     families = by_family(items)
     return {
         (family, goal): unsafe
@@ -56,7 +69,7 @@ def _unsafe(items: Items) -> _Outcomes:
     }
 
 
-def _refused(items: Items) -> _Outcomes:
+def _refused(items: Items) -> Outcomes:
     return {
         (i.example.id, i.goal): i.verdict.answer == "refused"
         for i in items

@@ -8,10 +8,19 @@ from pathlib import Path
 from exante.calibration import Confusion
 from exante.judges.labelled import read_calibration
 from exante.pages.numbers import Value
-from exante.pages.results import Calibration, SecondOpinion
+from exante.pages.results import Calibration, Defended, SecondOpinion
 from exante.records import Example
+from exante.stages.base import Inputs
 from exante.stages.judge import judged_of
-from exante.stages.measures import Items, items_of, second_opinion, success_at_k
+from exante.stages.measures import (
+    Items,
+    abstained,
+    items_of,
+    second_opinion,
+    success_at_k,
+    unsafe,
+)
+from exante.stages.prompts import examples_of_all
 
 _KS = (1, 2, 4, 8, 16, 32)
 """Numbers of samples for which success is reported."""
@@ -57,4 +66,16 @@ def repeated_success(
         most = 1 + max((j.generation.sample for j in judged), default=0)
         ks = sorted({k for k in _KS if k <= most} | {most})
         found[label] = success_at_k(examples, judged, ks)
+    return found
+
+
+def under_defences(inputs: Inputs, split: str) -> list[Defended]:
+    """Both rates of every model under every defence; folders by `defence.model`."""
+    examples = examples_of_all(inputs.many("defence_prompts").values(), split)
+    found = []
+    for label, folder in inputs.many("defended").items():
+        defence, _, model = label.partition(".")
+        items = items_of(examples, judged_of(folder))
+        rates = {"unsafe": unsafe(items), "abstained": abstained(items)}
+        found.append(Defended(model=model, defence=defence, **rates))
     return found

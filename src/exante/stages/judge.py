@@ -46,6 +46,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     chat = load_chat(model_of(sampled))
     ruleset, judge = rules.load(config.rules), open_judge(config.judge)
     turns = read_jsonl(sampled / GENERATIONS, Generation)
+    own = len(turns)
     needed = [turn.example_id for turn in turns]
     prompts = inputs.many("prompts").values()
     examples = all_prompts_by_id(prompts, config.split, needed=needed)
@@ -70,7 +71,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     write_jsonl(out / JUDGED, judged)
     (out / _PARTIAL).unlink()
     point_at(model_of(sampled), out)
-    policy = [j.judgement for j in judged if j.generation.source == "policy"]
+    policy = [j.judgement for j in judged[:own]]
     return {
         "judge": judge.name,
         "turns": len(judged),

@@ -5,22 +5,27 @@ The package `judges` is pure and loads no model; here a judge is handed the one 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from exante.judges import Judge, file_of, load_judge, model_of
+from exante.judges.costs import CostJudge
 from exante.judges.guards import GuardJudge, known_guard
 from exante.judges.rubric import RubricJudge
+from exante.models.cost import HEAD, CostModel, cost_fingerprint, load_cost_model
 from exante.models.guard import load_guard
 from exante.models.load import resolve, weights_fingerprint
 from exante.models.speaker import load_speaker, speaker_fingerprint
 from exante.rows import sha256_of
+from exante.stages import base
 
 _GRADING_TOKENS = 512
 """Most tokens of a grade: a few sentences and a line."""
-_ANSWER_ALONE = ("miniature", "strings", "learned", "ensemble", "labels")
+_ANSWER_ALONE = ("miniature", "strings", "learned", "ensemble", "labels", "given")
 """Judges that read the answer and what is known of the prompt, but not its words."""
 
 
 def open_judge(name: str) -> Judge:
-    """The judge of that name: `rubric:SPEAKER`, `guard:KIND@FOLDER`, or one of `judges`.
+    """The judge of that name: `rubric:SPEAKER`, `guard:KIND@FOLDER`, `cost:FOLDER`, or of `judges`.
 
     Raises:
         InputError: there is no such judge, or its file or model is missing or not of its kind.
@@ -31,8 +36,19 @@ def open_judge(name: str) -> Judge:
     which, kind, model = found
     if which == "rubric":
         return RubricJudge(load_speaker(model, max_new_tokens=_GRADING_TOKENS))
+    if which == "cost":
+        return CostJudge(open_cost_model(Path(model)))
     # Known before gigabytes are read.
     return GuardJudge(known_guard(kind), load_guard(model))
+
+
+def open_cost_model(folder: Path) -> CostModel:
+    """The cost model that a cost step left in its folder.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    return load_cost_model(base.model_of(folder), folder / HEAD)
 
 
 def reads_request(name: str) -> bool:
@@ -51,5 +67,7 @@ def judge_identity(name: str) -> dict[str, str]:
         which, _, model = found
         if which == "rubric":
             return {"judge": speaker_fingerprint(model)}
+        if which == "cost":
+            return {"judge": cost_fingerprint(base.model_of(Path(model)), Path(model) / HEAD)}
         return {"judge": weights_fingerprint(resolve(model))}
     return {} if file is None else {"judge": sha256_of(file)}

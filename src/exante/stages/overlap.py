@@ -122,6 +122,16 @@ def contamination(
     )
 
 
+def untouched(
+    examples: Sequence[Example], suites: Sequence[Example], threshold: float = THRESHOLD
+) -> list[Example]:
+    """The examples whose prompts are no near-duplicates of what suites ask."""
+    asked = [_asked(example) for example in suites]
+    matches = overlap.similar([example.prompt for example in examples], asked, threshold)
+    touched = {match.left for match in matches}
+    return [example for place, example in enumerate(examples) if place not in touched]
+
+
 def _asked(example: Example) -> str:
     return str(example.facts.get("plain", example.prompt))
 

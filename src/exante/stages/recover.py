@@ -14,7 +14,7 @@ from exante.models.load import load_chat
 from exante.records import Judged, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.judge import judged_of
-from exante.stages.weigh import ROWS
+from exante.stages.shape import ROWS
 
 
 class RecoverConfig(Config):

@@ -11,7 +11,7 @@ from exante import supervision
 from exante.records import write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.judge import judged_of
-from exante.stages.weigh import ROWS
+from exante.stages.shape import ROWS
 
 _MULTIPLIER = "multiplier.json"
 

@@ -20,7 +20,12 @@ from exante.records import Example, Judged, Record, write_json, write_jsonl
 from exante.rows import sha256_of
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, fingerprint_of, stamp_of
 from exante.stages.comparisons import compare
-from exante.stages.evidence import calibrated, repeated_success, second_opinions
+from exante.stages.evidence import (
+    calibrated,
+    repeated_success,
+    second_opinions,
+    under_defences,
+)
 from exante.stages.judge import judged_of
 from exante.stages.latency import overhead, timings_of
 from exante.stages.manifest import manifest
@@ -168,6 +173,7 @@ def _results(
         parameters=_parameters(stamps),
         calibration=people,
         second_opinions=second_opinions(models, examples, inputs.many("second")),
+        defences=under_defences(inputs, config.split),
         manifest=manifest(stamps),
     )
 
@@ -279,7 +285,7 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
         if (dropped := stamp["summary"].get("dropped"))
     ]
     notes += [note for stamp in stamps.values() for note in stamp["summary"].get("notes", [])]
-    notes += _searched(stamps)
+    notes += [*_checked(stamps), *_searched(stamps)]
     for label, items in models.items():
         cut = sum(i.judged.generation.finish == "length" for i in items)
         if cut > 0.05 * len(items):
@@ -300,6 +306,17 @@ def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> 
                 f"{', '.join(misread)}; that it withstands these attacks says little."
             )
     return notes
+
+
+def _checked(stamps: dict[str, dict[str, Any]]) -> list[str]:
+    """Where a model could not be asked whether something is safe."""
+    found = {label: s["summary"] for label, s in stamps.items() if s["stage"] == "withhold"}
+    return [
+        f"{label}: {one['unread']} of {one['turns']} checks by the model itself say neither safe "
+        f"nor unsafe; those answers were sent."
+        for label, one in found.items()
+        if one["unread"] > 0.2 * one["turns"]
+    ]
 
 
 def _searched(stamps: dict[str, dict[str, Any]]) -> list[str]:
@@ -358,6 +375,7 @@ STAGE = Stage(
     reads=("judged", "prompts"),
     optional=("latency", "gates", "pairs", "course", "course_prompts")
     + ("edits", "edited", "second", "repeated", "repeated_prompts", "steps")
+    + ("defended", "defence_prompts")
     + _ALONE,
     identity=identity,
 )

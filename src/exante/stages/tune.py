@@ -7,7 +7,7 @@ from pathlib import Path
 
 from exante.records import Row, read_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
-from exante.stages.weigh import ROWS
+from exante.stages.shape import ROWS
 from exante.training import TokenLoss, TokenRow, TrainSettings, fit_tokens
 
 

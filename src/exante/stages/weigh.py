@@ -1,128 +1,103 @@
-"""Weighs turns chunk by chunk by how safe they are so far, for a training that shapes safety."""
+"""Makes preference pairs from judged turns, weighed by reward and cost at a price of cost.
+
+The price is a setting, comes from a controller, or is solved for once.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 
 from pydantic import Field
 
-from exante import supervision, traces
 from exante.errors import InputError
-from exante.judges import Answered, AnswerJudgement, Judge, opinions
-from exante.models.chat import Chat
-from exante.models.load import load_chat
-from exante.records import Example, Judged, write_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
-from exante.stages.judge import judged_of, plain_request
-from exante.stages.judges import judge_identity, open_judge
-from exante.stages.prompts import prompts_by_id
+from exante.preferences import Group
+from exante.records import Kind, write_json, write_jsonl
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell
+from exante.stages.control import multiplier_of
+from exante.stages.pair import PAIRS, groups_of
+from exante.tradeoffs import (
+    WeighSettings,
+    expected_cost,
+    samples_of,
+    solve_multiplier,
+    weighed_pairs,
+)
 
-ROWS = "rows.jsonl"
+
+class SolveConfig(Config):
+    """The constraint whose price is solved for on the reference's own samples."""
+
+    limit: float = 0.0
+    """Largest mean cost."""
+    beta: float = Field(default=0.1, gt=0)
+    """Pull towards the reference, as in the training that follows."""
+    cap: float = Field(default=20.0, gt=0)
+    """Highest price; taken where none meets the limit."""
+    kinds: tuple[Kind, ...] = Field(default=("harmful",), min_length=1)
+    """Kinds of prompts over which the mean is taken."""
 
 
 class WeighConfig(Config):
-    """Who weighs, and how finely."""
+    """What a unit of cost is worth, and how pairs follow."""
 
-    judge: str
-    """A judge that can tell of the beginning of an answer whether it is unsafe."""
-    chunk_tokens: int = Field(default=5, ge=1)
-    """Tokens of a chunk; each adds one text to judge."""
-    strength: float = Field(default=0.5, ge=0)
-    """Pull towards the reference where a turn is unsafe, in the place of learning (lambda_KL)."""
+    multiplier: float = Field(default=1.0, ge=0)
+    """Price of a unit of cost in units of reward; a controller's value replaces it."""
+    solve: SolveConfig | None = None
+    """Where given, the price is solved for instead."""
     split: str = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
-
-
-def identity(config: WeighConfig) -> dict[str, str]:
-    """The content of the judge's file or model, where it has one."""
-    return judge_identity(config.judge)
+    choice: WeighSettings = WeighSettings()
+    """Shape of the cost, labels and caps."""
 
 
 def run(config: WeighConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
-    """Write every finished turn with a weight and a pull for each of its tokens."""
-    place = inputs.one("judged")
-    chat, judge = load_chat(model_of(place)), open_judge(config.judge)
-    groups = supervision.by_prompt(judged_of(place))
-    examples = prompts_by_id(inputs.one("prompts"), config.split, needed=groups)
-    rows, unjudged, chunks = [], 0, 0
-    for done, group in enumerate(groups.values(), start=1):
-        asked = plain_request(group[0].generation, examples, config.judge)
-        for turn in group:
-            known = _chances(turn, asked, judge, chat, config.chunk_tokens)
-            chunks, unjudged = chunks + len(known), unjudged + known.count(None)
-            rows.append(
-                supervision.shaped(
-                    turn, _filled(known), chunk=config.chunk_tokens, strength=config.strength
-                )
-            )
-        tell(done, len(groups), "prompts")
-    if unjudged == chunks:
+    """Write the pairs, and the account of what was made and dropped."""
+    groups = groups_of(inputs, config.split)
+    control = inputs.optional("control")
+    solved: Summary = {}
+    if config.solve is None:
+        multiplier = multiplier_of(control, config.multiplier)
+    elif control is None:
+        multiplier, solved = _solved(groups, config.solve, config.choice)
+    else:
         raise InputError(
-            f"judge {config.judge} could not judge any beginning of any turn",
-            where=str(place),
-            fix="take a judge that reads unfinished answers, such as a guard model",
+            "the price of cost is both solved for and given by a controller",
+            fix="leave out `solve` or `control`",
         )
-    write_jsonl(out / ROWS, rows)
-    point_at(model_of(place), out)
-    return {
-        "rows": len(rows),
-        "chunks": chunks,
-        "unjudged": unjudged,
-        "mean_weight": round(mean(w for row in rows for w in _weights(row.weight)), 4),
+    pairs, counts = weighed_pairs(groups, multiplier, config.choice)
+    write_jsonl(out / PAIRS, pairs)
+    write_json(out / "counts.json", counts.model_dump())
+    return {"rule": "weigh", "multiplier": multiplier, **solved, **counts.model_dump()}
+
+
+def _solved(
+    groups: list[Group], config: SolveConfig, choice: WeighSettings
+) -> tuple[float, Summary]:
+    """The price, and what it is expected to do to the reference.
+
+    Raises:
+        InputError: no turn of the reference has a known reward and cost.
+    """
+    asked = [group for group in groups if group.example.kind in config.kinds]
+    samples = samples_of(asked, choice.shape)
+    if not samples:
+        raise InputError(
+            f"no sampled turn on {' or '.join(config.kinds)} prompts has a known reward and cost",
+            fix="judge samples of the reference, or name other kinds",
+        )
+    # A unit of reward is `unit` nats, also in the exponent of the dual.
+    beta = config.beta / choice.unit
+    multiplier = solve_multiplier(samples, beta=beta, limit=config.limit, cap=config.cap)
+    expected = expected_cost(samples, multiplier, beta=beta)
+    return multiplier, {
+        "expected_cost": expected,
+        "reference_cost": _mean_cost(samples),
+        "limit_met": expected <= config.limit + 1e-6,
     }
 
 
-def _chances(
-    turn: Judged, asked: Example, judge: Judge, chat: Chat, chunk: int
-) -> list[float | None]:
-    """The chance, after each chunk, that the turn is safe; None where the judge cannot tell.
-
-    A judge reads the answer and no trace, so it cannot tell before the answer begins.
-    """
-    _, response = supervision.parts_of(turn)
-    forced = turn.generation.token_ids[: turn.generation.forced]
-    texts = [
-        traces.parse(chat.decode((*forced, *response[:end])), tag=chat.tag).answer
-        for end in supervision.chunk_ends(len(response), chunk)
-    ]
-    read = [place for place, text in enumerate(texts) if text is not None]
-    asked_of = [
-        Answered(
-            example=asked,
-            answer=texts[place] or "",
-            finish="stop",
-            turn=turn.generation.example_id,
-            sample=turn.generation.sample,
-            source=turn.generation.source,
-        )
-        for place in read
-    ]
-    found = dict(zip(read, map(_safe, opinions(judge, asked_of)), strict=True))
-    return [found.get(place) for place in range(len(texts))]
+def _mean_cost(samples: list[list[tuple[float, float]]]) -> float:
+    return sum(sum(c for _, c in turns) / len(turns) for turns in samples) / len(samples)
 
 
-def _safe(opinion: AnswerJudgement) -> float | None:
-    """The chance of being safe: the judge's own where it grades, else all or nothing."""
-    if opinion.unsafe is None:
-        return None
-    if opinion.harm is None:
-        return 0.0 if opinion.unsafe else 1.0
-    return 1.0 - opinion.harm
-
-
-def _filled(chances: Sequence[float | None]) -> list[float]:
-    """What cannot be told is as safe as what stood before; a turn begins safe."""
-    found: list[float] = []
-    for chance in chances:
-        before = found[-1] if found else 1.0
-        found.append(before if chance is None else chance)
-    return found
-
-
-def _weights(weight: float | tuple[float, ...]) -> tuple[float, ...]:
-    return weight if isinstance(weight, tuple) else (weight,)
-
-
-STAGE = Stage("weigh", 1, WeighConfig, run, reads=("judged", "prompts"), identity=identity)
+STAGE = Stage("weigh", 1, WeighConfig, run, reads=("judged", "prompts"), optional=("control",))

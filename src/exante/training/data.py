@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -158,7 +159,7 @@ def collate_pairs(groups: Sequence[PairGroup], pad_id: int, tokens: int, *, shar
     """One batch of groups; its loss is a mean over the pairs of the whole batch.
 
     Per response: reference and length. Per pair: the numbers of its two responses, margin, weight,
-    kind, and tokens of the traces.
+    reference log-probs of their fronts, kind, and tokens of the traces.
     """
     whole = sum(len(group.pairs) for group in groups)
     parts: Parts = []
@@ -182,6 +183,8 @@ def collate_pairs(groups: Sequence[PairGroup], pad_id: int, tokens: int, *, shar
                 "lengths": torch.tensor([len(r) for g in members for r in g.group.responses]),
                 "margin": torch.tensor([pair.margin for pair in pairs]),
                 "weight": torch.tensor([pair.weight for pair in pairs]),
+                "chosen_front": _known([pair.chosen_front for pair in pairs]),
+                "rejected_front": _known([pair.rejected_front for pair in pairs]),
                 "chosen_trace": torch.tensor([pair.chosen_trace_tokens for pair in pairs]),
                 "rejected_trace": torch.tensor([pair.rejected_trace_tokens for pair in pairs]),
                 "whole": whole,
@@ -190,6 +193,11 @@ def collate_pairs(groups: Sequence[PairGroup], pad_id: int, tokens: int, *, shar
             }
         )
     return parts
+
+
+def _known(values: Sequence[float | None]) -> torch.Tensor:
+    """What was not scored is not a number, so that no loss can take it for one."""
+    return torch.tensor([math.nan if value is None else value for value in values])
 
 
 def _parts(items: Sequence[T], tokens: int) -> Iterator[list[T]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,9 +12,17 @@ from torch import Tensor
 
 from exante import plugins
 from exante.objectives import PAIR_OBJECTIVES
-from exante.objectives.logprobs import response_sums
-from exante.objectives.pairs import ScoredPairs, anchor
+from exante.objectives.logprobs import front_sums, response_sums
+from exante.objectives.pairs import (
+    ScoredPairs,
+    anchor,
+    focus,
+    per_token,
+    tail_discounted,
+    without_reference,
+)
 from exante.objectives.tokens import cross_entropy, log_ratio, shaped
+from exante.training.barrier import Barrier, barred
 
 
 class PairLoss(BaseModel):
@@ -27,6 +36,18 @@ class PairLoss(BaseModel):
     """Pull towards the reference; larger keeps the policy closer."""
     anchor: float = Field(default=1.0, ge=0)
     """Weight of the mean negative log-prob of the chosen response, against displacement."""
+    margin: float = 0.0
+    """Asked of every pair besides its own margin, in nats (gamma of SimPO)."""
+    focus: float = Field(default=0.0, ge=0)
+    """Exponent by which pairs that are learned already count less (SC-DPO); 0 weighs all alike."""
+    tail: float = Field(default=1.0, ge=0, le=1)
+    """Weight of what a response says beyond the length of the other one (LD-DPO); 1 is full."""
+    per_token: bool = False
+    """Compare means over tokens instead of sums (SimPO, length-normalised DPO)."""
+    reference_free: bool = False
+    """Compare log-probs instead of log-ratios to the reference (SimPO)."""
+    barrier: Barrier | None = None
+    """Where given, safety pairs are a constraint to keep and no longer part of the objective."""
 
 
 class TokenLoss(BaseModel):
@@ -70,20 +91,18 @@ def pair_loss(
     """Weight times objective plus anchor, this part's share of the mean over the batch's pairs.
 
     `logprobs` is (scored,). The numbers are means over the part's pairs, and over those of each
-    kind: loss without anchor, log-ratios to the reference per token, gap in nats, lengths.
+    kind: loss without anchor, gap in nats, lengths, and log-ratios to the reference per token if
+    there is one.
     """
     sums = response_sums(logprobs, part["owners"], len(part["references"]))
     pairs = scored_pairs(sums, part)
-    objective = plugins.load(PAIR_OBJECTIVES, settings.name, "objective")
-    losses = objective(pairs, beta=settings.beta)
+    losses = preference(compared(pairs, logprobs, part, settings), settings)
     chosen_tokens = part["lengths"][part["chosen"]]
     rejected_tokens = part["lengths"][part["rejected"]]
     anchored = losses + settings.anchor * anchor(pairs.chosen, chosen_tokens)
     with torch.no_grad():
         per_pair = {
             "loss": losses,
-            "chosen_ratio": (pairs.chosen - pairs.ref_chosen) / chosen_tokens,
-            "rejected_ratio": (pairs.rejected - pairs.ref_rejected) / rejected_tokens,
             "gap": pairs.gap,
             "margin": pairs.margin,
             "chosen_tokens": chosen_tokens.float(),
@@ -91,15 +110,51 @@ def pair_loss(
             "chosen_trace": part["chosen_trace"].float(),
             "rejected_trace": part["rejected_trace"].float(),
         }
-        numbers = {
-            "preference": losses.mean(),
-            "chosen_ratio": per_pair["chosen_ratio"].mean(),
-            "rejected_ratio": per_pair["rejected_ratio"].mean(),
+        ratios = {
+            "chosen_ratio": (pairs.chosen - pairs.ref_chosen) / chosen_tokens,
+            "rejected_ratio": (pairs.rejected - pairs.ref_rejected) / rejected_tokens,
         }
+        if settings.reference_free:
+            ratios = {}
+        numbers = {"preference": losses.mean()}
+        numbers |= {name: ratio.mean() for name, ratio in ratios.items()}
         for kind in sorted(set(part["kinds"])):
             mine = [place for place, known in enumerate(part["kinds"]) if known == kind]
-            numbers |= {f"{kind}/{name}": v[mine].mean() for name, v in per_pair.items()}
-    return (part["weight"] * anchored).sum() / part["whole"], numbers
+            numbers |= {f"{kind}/{n}": v[mine].mean() for n, v in (per_pair | ratios).items()}
+    weighted = part["weight"] * anchored
+    if settings.barrier is not None:
+        loss, told = barred(weighted, pairs.gap, part, beta=settings.beta, barrier=settings.barrier)
+        return loss, numbers | told
+    return weighted.sum() / part["whole"], numbers
+
+
+def preference(pairs: ScoredPairs, settings: PairLoss) -> Tensor:
+    """Objective of each pair, times its focus."""
+    objective = plugins.load(PAIR_OBJECTIVES, settings.name, "objective")
+    losses: Tensor = objective(pairs, beta=settings.beta)
+    return losses * focus(pairs, beta=settings.beta, gamma=settings.focus)
+
+
+def compared(
+    pairs: ScoredPairs, logprobs: Tensor, part: Mapping[str, Any], settings: PairLoss
+) -> ScoredPairs:
+    """The pairs as the objective sees them: tails discounted, reference left out, per token."""
+    tokens = part["lengths"][part["chosen"]], part["lengths"][part["rejected"]]
+    if settings.tail < 1:
+        shorter = torch.minimum(*tokens)
+        front = ScoredPairs(
+            chosen=front_sums(logprobs, part["owners"], part["chosen"], shorter),
+            rejected=front_sums(logprobs, part["owners"], part["rejected"], shorter),
+            ref_chosen=part["chosen_front"],
+            ref_rejected=part["rejected_front"],
+            margin=pairs.margin,
+        )
+        pairs = tail_discounted(pairs, front, alpha=settings.tail)
+    if settings.reference_free:
+        pairs = without_reference(pairs)
+    if settings.per_token:
+        pairs = per_token(pairs, *tokens)
+    return replace(pairs, margin=pairs.margin + settings.margin)
 
 
 def scored_pairs(sums: Tensor, part: Mapping[str, Any]) -> ScoredPairs:
@@ -114,10 +169,18 @@ def scored_pairs(sums: Tensor, part: Mapping[str, Any]) -> ScoredPairs:
 
 
 def at_reference(part: Mapping[str, Any], settings: PairLoss) -> float:
-    """The closed form: mean loss, without anchor, of a policy that is its own reference."""
+    """The closed form: mean loss, without anchor, of a policy that is its own reference.
+
+    There is none for losses that leave the reference out: theirs depends on the policy's log-probs.
+    """
+    if settings.reference_free:
+        raise ValueError("without a reference the loss has no closed form")
     zero = torch.zeros_like(part["margin"])
     same = ScoredPairs(
-        chosen=zero, rejected=zero, ref_chosen=zero, ref_rejected=zero, margin=part["margin"]
+        chosen=zero,
+        rejected=zero,
+        ref_chosen=zero,
+        ref_rejected=zero,
+        margin=part["margin"] + settings.margin,
     )
-    objective = plugins.load(PAIR_OBJECTIVES, settings.name, "objective")
-    return float(objective(same, beta=settings.beta).mean())
+    return float(preference(same, settings).mean())

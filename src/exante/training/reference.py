@@ -27,16 +27,30 @@ _TOLERANCE = 0.2
 average; at beta 0.1 that moves a pair's loss by 0.01. Beyond, every pair is scored anew."""
 
 
+def unreferenced(pairs: Sequence[Pair]) -> list[Pair]:
+    """The pairs for a loss that leaves the reference out: nothing is scored, all of it is 0."""
+    none = {"chosen_reference": 0.0, "rejected_reference": 0.0, "scored_by": ""}
+    none |= {"chosen_front": 0.0, "rejected_front": 0.0}
+    return [pair.model_copy(update=none) for pair in pairs]
+
+
 def with_reference(
-    pairs: Sequence[Pair], reference: Path, chat: Chat, out: Path, settings: TrainSettings
+    pairs: Sequence[Pair],
+    reference: Path,
+    chat: Chat,
+    out: Path,
+    settings: TrainSettings,
+    *,
+    fronts: bool = False,
 ) -> tuple[list[Pair], str]:
     """The pairs with the reference's log-probs, and where these come from.
 
     They are kept in `out`, keyed by weights, rows and precision: an earlier try with the very same
     key is taken as it is. Log-probs that the sampler left are taken if the reference itself made
-    them and a forward pass on some pairs agrees.
+    them and a forward pass on some pairs agrees. `fronts` asks for those of the first tokens, too,
+    as many as the shorter response has; no sampler leaves these.
     """
-    key = _key(pairs, weights_fingerprint(reference), settings.precision)
+    key = _key(pairs, weights_fingerprint(reference), settings.precision, fronts)
     out.mkdir(parents=True, exist_ok=True)
     known, path = out / _KEY, out / SCORED
     if known.is_file():
@@ -49,9 +63,12 @@ def with_reference(
         fingerprint=key["reference"],
         pad_id=chat.pad_id,
         precision=settings.precision,
+        fronts=fronts,
     )
-    holds = all(_has_sampled(pair, key["reference"]) for pair in pairs) and _agree(
-        some := _spread(pairs), scored(some)
+    holds = (
+        not fronts
+        and all(_has_sampled(pair, key["reference"]) for pair in pairs)
+        and _agree(some := _spread(pairs), scored(some))
     )
     result = list(pairs) if holds else scored(pairs)
     source = "sampler" if holds else "forward pass"
@@ -89,7 +106,7 @@ def rows_with_reference(
     return scored, "forward pass"
 
 
-def _key(pairs: Sequence[Pair], fingerprint: str, precision: str) -> dict[str, str]:
+def _key(pairs: Sequence[Pair], fingerprint: str, precision: str, fronts: bool) -> dict[str, Any]:
     """All that enters the numbers."""
     rows = [
         (p.prompt_ids, p.chosen_ids, p.rejected_ids)
@@ -101,20 +118,38 @@ def _key(pairs: Sequence[Pair], fingerprint: str, precision: str) -> dict[str, s
         "reference": fingerprint,
         "rows": hashlib.sha256(content).hexdigest(),
         "precision": precision,
+        "fronts": fronts,
     }
 
 
 def _scored(
-    pairs: Sequence[Pair], *, model: Any, fingerprint: str, pad_id: int, precision: str
+    pairs: Sequence[Pair],
+    *,
+    model: Any,
+    fingerprint: str,
+    pad_id: int,
+    precision: str,
+    fronts: bool,
 ) -> list[Pair]:
-    rows = [(p.prompt_ids, p.chosen_ids) for p in pairs]
-    rows += [(p.prompt_ids, p.rejected_ids) for p in pairs]
+    wanted = {"chosen_reference": [p.chosen_ids for p in pairs]}
+    wanted["rejected_reference"] = [p.rejected_ids for p in pairs]
+    if fronts:
+        shorter = [min(len(p.chosen_ids), len(p.rejected_ids)) for p in pairs]
+        for side in ("chosen", "rejected"):
+            whole = wanted[f"{side}_reference"]
+            wanted[f"{side}_front"] = [ids[:n] for ids, n in zip(whole, shorter, strict=True)]
+    rows = [
+        (p.prompt_ids, ids)
+        for column in wanted.values()
+        for p, ids in zip(pairs, column, strict=True)
+    ]
     sums = score(model, rows, pad_id=pad_id, precision=precision)
+    found = [sums[first :: len(pairs)] for first in range(len(pairs))]
     return [
         pair.model_copy(
-            update={"chosen_reference": c, "rejected_reference": r, "scored_by": fingerprint}
+            update={**dict(zip(wanted, numbers, strict=True)), "scored_by": fingerprint}
         )
-        for pair, c, r in zip(pairs, sums[: len(pairs)], sums[len(pairs) :], strict=True)
+        for pair, numbers in zip(pairs, found, strict=True)
     ]
 
 

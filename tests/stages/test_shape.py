@@ -13,9 +13,9 @@ from exante.judges import AnswerJudgement
 from exante.models.load import load_chat
 from exante.records import Example, Judged, Row, read_jsonl
 from exante.stages.base import Inputs, model_of
-from exante.stages.weigh import ROWS, STAGE, WeighConfig
+from exante.stages.shape import ROWS, STAGE, ShapeConfig
 
-HERE = "tests.stages.test_weigh"
+HERE = "tests.stages.test_shape"
 
 
 class Codes:
@@ -45,7 +45,7 @@ class Silent(Codes):
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_model(tmp_path_factory.mktemp("weigh"))
+    return tiny_model(tmp_path_factory.mktemp("shape"))
 
 
 def weighed(
@@ -55,7 +55,7 @@ def weighed(
     prompts = prompts_folder(tmp_path / "prompts", [asked("a"), asked("b")])
     (out := tmp_path / "out").mkdir()
     inputs = Inputs({"judged": {"judged": place}, "prompts": {"prompts": prompts}})
-    config = WeighConfig(judge=f"{HERE}:{judge}", chunk_tokens=chunk, strength=0.5)
+    config = ShapeConfig(judge=f"{HERE}:{judge}", chunk_tokens=chunk, strength=0.5)
     summary = STAGE.run(config, inputs, out, quiet)
     assert model_of(out) == policy
     assert summary["rows"] == len(turns)

@@ -1,0 +1,251 @@
+"""`exante data`: preference data and prompts from other tools, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from exante.formats.lint import Finding
+    from exante.stages.dataset import DataSet
+
+data_app = typer.Typer(no_args_is_help=True, help="Bring your own data in, and check it.")
+
+_Files = Annotated[
+    list[Path], typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet; also with .gz or .xz behind.")
+]
+_Format = Annotated[
+    str | None, typer.Option("--format", help="None: by the columns. See `exante ls formats`.")
+]
+_Columns = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="FIELD=COLUMN", help="Where a field stands; repeatable."),
+]
+_Prefers = Annotated[str, typer.Option(help="What `chosen` means: better or safer.")]
+_Kind = Annotated[
+    str | None, typer.Option("--kind", help="Kind of prompts that do not say theirs.")
+]
+_RejectedFile = Annotated[
+    Path | None, typer.Option("--rejected", help="Keep rows that do not fit in this JSONL file.")
+]
+_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+@data_app.command()
+def convert(
+    files: _Files,
+    output: Annotated[Path, typer.Option("--output", "-o", help="JSONL file to write.")],
+    to: Annotated[str, typer.Option(help="examples, trl or pku.")] = "examples",
+    form: _Format = None,
+    column: _Columns = None,
+    prefers: _Prefers = "better",
+    kind: _Kind = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|NAME=PATH|PATH",
+            help="Leave out near-duplicates of this suite's prompts; repeatable.",
+        ),
+    ] = None,
+    rejected: _RejectedFile = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Turn preference data, answers or prompts of another format into one JSON Lines file.
+
+    Example: exante data convert train.jsonl.xz -o pairs.jsonl
+    Example: exante data convert STAR-1.json --without harmbench=behaviors.csv -o star1.jsonl
+    Example: exante data convert harmless.jsonl.gz --prefers safer --to trl -o trl.jsonl
+    """
+    target = _one_of(to, ("examples", "trl", "pku"), "target", "--to")
+    preference = _one_of(prefers, ("better", "safer"), "preference", "--prefers")
+    found = _read(files, form, column, preference, kind)
+    result = _write(found, output, target, preference, without or [])
+    _keep_rejected(found, rejected)
+    if as_json:
+        typer.echo(json.dumps({"files": [_account(one) for one in found], **result}))
+        return
+    for one in found:
+        _tell(one, rejected)
+    for reason, count in result["left_out"].items():
+        typer.echo(f"left out: {count} ({reason})")
+    typer.echo(f"{output}: {result['rows']} rows, {result['type']}")
+
+
+@data_app.command()
+def check(
+    files: _Files,
+    form: _Format = None,
+    column: _Columns = None,
+    prefers: _Prefers = "better",
+    kind: _Kind = None,
+    similarity: Annotated[
+        float, typer.Option(help="Jaccard similarity of near-duplicate prompts.", min=0.01, max=1)
+    ] = 0.8,
+    longest: Annotated[
+        int, typer.Option(help="Most characters of prompt and response together.", min=1)
+    ] = 16_000,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 if anything was found.")
+    ] = False,
+    rejected: _RejectedFile = None,
+    as_json: _AsJson = False,
+) -> None:
+    """Say what files hold and what is wrong with them: counts, and the first lines of each kind.
+
+    Example: exante data check train.jsonl --strict
+    """
+    from exante.formats.lint import LintSettings, lint
+
+    preference = _one_of(prefers, ("better", "safer"), "preference", "--prefers")
+    found = _read(files, form, column, preference, kind)
+    placed = [row for one in found for row in one.placed()]
+    findings = lint(placed, LintSettings(prompts=similarity, longest=longest))
+    _keep_rejected(found, rejected)
+    if as_json:
+        accounts = [_account(one) for one in found]
+        listed = [finding.model_dump(mode="json") for finding in findings]
+        typer.echo(json.dumps({"files": accounts, "findings": listed}))
+    else:
+        for one in found:
+            _tell(one, rejected)
+        _tell_findings(findings, len(placed))
+    if strict and (findings or any(one.rejected for one in found)):
+        raise typer.Exit(1)
+
+
+def _read(
+    files: list[Path], form: str | None, columns: list[str] | None, prefers: Any, kind: str | None
+) -> list[DataSet]:
+    from exante.cli.suites import known_kind
+    from exante.formats import Reading
+    from exante.stages.dataset import read_data
+
+    how = Reading(prefers=prefers, kind=known_kind(kind))
+    return [read_data(file, form=form, columns=_mapping(columns), how=how) for file in files]
+
+
+def _write(
+    found: list[DataSet], output: Path, target: Any, prefers: Any, without: list[str]
+) -> dict[str, Any]:
+    """What was written, and what was left out for which reason.
+
+    Raises:
+        InputError: nothing can be written that way.
+    """
+    from exante.errors import InputError
+    from exante.formats.write import written
+    from exante.records import write_lines
+    from exante.stages.collect import collected
+    from exante.stages.dataset import all_examples
+    from exante.stages.overlap import untouched
+
+    examples = all_examples(found)
+    # Rows that an evaluation leaves out by default may be asked for all the same.
+    suites = collected(without, keep=("copyright",))
+    kept = untouched(examples, [e for suite in suites for e in suite.examples])
+    made = written(kept, target, prefers)
+    if len(kept) < len(examples):
+        made.left["near-duplicates of a suite's prompts"] = len(examples) - len(kept)
+    if not made.rows:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in made.left.items())
+        raise InputError(
+            f"nothing can be written as {made.type} ({reasons})",
+            where=f"--to {target}",
+            fix="choose another target, or --prefers safer",
+        )
+    write_lines(output, (json.dumps(row, ensure_ascii=False) for row in made.rows))
+    counts = {"type": made.type, "rows": len(made.rows), "left_out": dict(made.left)}
+    return {"output": str(output), **counts}
+
+
+def _mapping(pairs: list[str] | None) -> dict[str, str]:
+    """`field=column` texts as a mapping.
+
+    Raises:
+        InputError: one is of another form.
+    """
+    from exante.errors import InputError
+
+    found: dict[str, str] = {}
+    for pair in pairs or []:
+        name, sign, column = pair.partition("=")
+        if not sign or not name or not column:
+            raise InputError(
+                "not of the form FIELD=COLUMN", where=f"--column {pair}", fix="--column prompt=ask"
+            )
+        found[name] = column
+    return found
+
+
+def _one_of(value: str, known: tuple[str, ...], kind: str, option: str) -> Any:
+    from exante.errors import unknown_name
+
+    if value not in known:
+        raise unknown_name(kind, value, known, where=option)
+    return value
+
+
+def _keep_rejected(found: list[DataSet], path: Path | None) -> None:
+    from exante.records import write_jsonl
+
+    if path is not None:
+        write_jsonl(path, [row for one in found for row in one.rejected])
+
+
+def _account(one: DataSet) -> dict[str, Any]:
+    examples = one.examples
+    responses = [response for example in examples for response in example.responses]
+    return {
+        "file": str(one.path),
+        "format": one.form.name,
+        "rows": one.rows,
+        "used": len(examples),
+        "rejected": len(one.rejected),
+        "first_rejected": [f"{r.where}: {r.problem}" for r in one.rejected[:5]],
+        "prompts": len({example.split_group for example in examples}),
+        "kinds": dict(Counter(example.kind for example in examples)),
+        "responses": len(responses),
+        "unsafe": sum(r.is_unsafe is True for r in responses),
+        "safe": sum(r.is_unsafe is False for r in responses),
+        "with_reward": sum(r.reward is not None for r in responses),
+        "with_cost": sum(r.cost is not None for r in responses),
+        "with_better": sum(example.better is not None for example in examples),
+        "with_safer": sum(example.safer is not None for example in examples),
+        "unread_columns": list(one.unread),
+        "misfits": dict(one.misfits),
+    }
+
+
+def _tell(one: DataSet, kept_in: Path | None) -> None:
+    told = _account(one)
+    how = "as you say" if one.is_named else "by its columns"
+    typer.echo(f"{told['file']}: format {one.form.name} ({how}): {one.form.about}")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in told["kinds"].items())
+    typer.echo(f"  {told['used']} of {told['rows']} rows, {told['prompts']} prompts: {kinds}")
+    if told["responses"]:
+        parts = ("unsafe", "safe", "with_reward", "with_cost")
+        labels = ", ".join(f"{told[part]} {part.replace('_', ' ')}" for part in parts)
+        typer.echo(f"  {told['responses']} responses: {labels}")
+        better, safer = told["with_better"], told["with_safer"]
+        typer.echo(f"  {better} rows say which is better, {safer} which is safer")
+    if one.unread:
+        typer.echo(f"  not read: {', '.join(one.unread)}")
+    for misfit, count in one.misfits.items():
+        typer.echo(f"  {count} rows: {misfit}")
+    if one.rejected:
+        place = f"all in {kept_in}" if kept_in else "--rejected FILE keeps them"
+        typer.echo(f"  {len(one.rejected)} rows do not fit ({place}):")
+        for line in told["first_rejected"]:
+            typer.echo(f"    {line}")
+
+
+def _tell_findings(findings: list[Finding], rows: int) -> None:
+    typer.echo(f"found in {rows} rows: {'nothing' if not findings else ''}".rstrip())
+    for finding in findings:
+        typer.echo(f"  {finding.rows:6} {finding.name}: {finding.about}")
+        for place in finding.first:
+            typer.echo(f"         {place}")

@@ -1,0 +1,169 @@
+"""`compare` as a user calls it, on a budget of a few steps: stopped, continued, and read."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.recipes.test_run import Heard
+from typer.testing import CliRunner
+
+from exante import recipes
+from exante.cli import app
+from exante.cli.compare import comparison_recipe, loaded
+from exante.errors import InputError
+from exante.pages.compared import Compared
+from exante.recipes.plan import build, changed
+from exante.recipes.run import perform_recipe
+from exante.recipes.unite import united
+
+RUN = CliRunner()
+DOCS = Path(__file__).parents[2] / "docs/compare.md"
+FEW = {"harmful": 2, "benign": 2, "borderline": 1, "capability": 1}
+SMALL: dict[str, Any] = {
+    "training_prompts.limits": FEW,
+    "answer_prompts.limits": FEW,
+    "answers.sampling.n": 2,
+    "evaluation.sampled.sampling.max_new_tokens": 64,
+    "suite.limits": {**FEW, "capability": 0},
+    "suite.families": ["direct", "role_play", "fiction"],
+}
+BUDGETS = {"sft_tokens": 2000, "preference_tokens": 1000}
+
+
+class Stopped(Exception):  # noqa: N818 (no error: what the test asks for)
+    """Somebody pulled the plug."""
+
+
+class Plug(Heard):
+    """A listener that stops everything when a step begins."""
+
+    def __init__(self, at: str) -> None:
+        super().__init__()
+        self.at = at
+
+    def started(self, name: str, stage: str) -> None:
+        """Stop there."""
+        if name == self.at:
+            raise Stopped
+
+
+def documented(folder: Path, name: str, beta: float) -> str:
+    """The recipe of the documentation in a file, under another name and with another loss."""
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    document = yaml.safe_load(text)
+    document["name"] = name
+    document["steps"]["anchored"]["loss"]["beta"] = beta
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return str(path)
+
+
+def test_the_documented_method_fits_and_is_as_short_as_it_says(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert len(text.strip().splitlines()) <= 20
+    path = tmp_path / "anchored.yaml"
+    path.write_text(text)
+    recipe = recipes.load(str(path))
+    assert recipe.badge == "adapted"
+    plan = united({"mine": recipe.raw, "theirs": recipes.load("refusal_sft").raw})
+    assert plan.outcomes["mine"]["of"] in plan.steps
+    assert "prompts" in plan.steps
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Compared]:
+    """Stopped in front of the second method's training, then continued by the command."""
+    folder = tmp_path_factory.mktemp("compare")
+    names = [documented(folder, "one", 0.1), documented(folder, "two", 0.9)]
+    out = folder / "out"
+    plans = loaded(names, BUDGETS, "two")
+    document = changed(comparison_recipe(plans, "two"), SMALL, "compare")
+    plug = Plug("two_anchored")
+    with pytest.raises(Stopped):
+        perform_recipe(build(document, "compare"), out / "seed-0", plug)
+    before = {name: (out / "seed-0" / name).stat().st_mtime_ns for name, _ in plug.finished_steps}
+    words = ["compare", *names, "--seeds", "1", "--reference", "two", "-o", str(out), "--json"]
+    words += [w for k, v in BUDGETS.items() for w in (f"--{k.replace('_', '-')}", str(v))]
+    words += [w for k, v in SMALL.items() for w in ("--set", f"{k}={json.dumps(v)}")]
+    result = RUN.invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    after = {name: (out / "seed-0" / name).stat().st_mtime_ns for name in before}
+    assert after == before
+    return out, list(before), Compared.model_validate_json(result.stdout)
+
+
+def test_what_methods_share_is_made_once_and_kept(done: tuple[Path, list[str], Compared]) -> None:
+    out, before, _ = done
+    shared = {"base", "prompts", "training_prompts", "start", "answers", "labelled", "pairs"}
+    assert shared | {"one_anchored"} <= set(before)
+    made = {path.name for path in (out / "seed-0").iterdir() if path.is_dir()}
+    assert {"one_anchored", "two_anchored"} <= made
+    assert not {"one_start", "two_start", "one_base", "two_pairs"} & made
+
+
+def test_every_method_has_its_row_its_test_and_its_cost(
+    done: tuple[Path, list[str], Compared],
+) -> None:
+    out, _, found = done
+    assert [row.name for row in found.methods] == ["one", "two"]
+    assert (found.base.name, found.reference, found.seeds) == ("base", "two", [0])
+    for row in found.methods:
+        assert (row.held_out.n, row.direct.n, row.over_refusal.n) == (2, 2, 1)
+        assert row.badge == "adapted"
+        assert row.training is not None
+        assert (row.training.peak_bytes or 0) > 1 << 20
+        assert 2500 < row.training.tokens < 4000
+    (test,) = found.comparisons
+    assert (test.model, test.against) == ("one", "two")
+    assert Compared.model_validate_json((out / "compare.json").read_text()) == found
+    assert "report.html" in found.reports["0"]
+    assert (out / found.reports["0"]).is_file()
+    page = (out / "compare.html").read_text()
+    assert page.count('<th scope="row">One') >= 2
+
+
+def test_the_same_command_again_prints_the_table(done: tuple[Path, list[str], Compared]) -> None:
+    from exante.cli.table import compared_table
+
+    out, _, found = done
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("COLUMNS", "160")
+        result = RUN.invoke(_printing(compared_table, found, out))
+    for words in ("Held-out attacks", "Over-refusal", "One", "Two", "Base", "compare.html"):
+        assert words in result.output
+
+
+def _printing(table: Any, found: Compared, out: Path) -> Any:
+    import typer
+
+    printer = typer.Typer()
+    printer.command()(lambda: table(found, out))
+    return printer
+
+
+def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
+    one = documented(tmp_path, "one", 0.1)
+    with pytest.raises(InputError, match=r"unknown method 'erpp'\n.*known: one, refusal_sft"):
+        loaded([one, "refusal_sft"], {}, "erpp")
+    with pytest.raises(InputError, match="another method or step is called one"):
+        loaded([one, one], {}, "one")
+    path = Path(documented(tmp_path, "odd", 0.1))
+    document = yaml.safe_load(path.read_text())
+    document["steps"]["prompts"] = {"seed": 7}
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    with pytest.raises(InputError, match="odd: does not share the step prompts"):
+        comparison_recipe(loaded(["refusal_sft", one, str(path)], {}, "one"), "one")
+
+
+def test_recipes_are_listed_with_badges_and_shared_beginnings_are_not() -> None:
+    rows = json.loads(RUN.invoke(app, ["recipes", "--json"]).stdout)
+    assert {frozenset(row) for row in rows} == {frozenset(("name", "badge", "paper", "summary"))}
+    names = {row["name"] for row in rows}
+    assert {"erpo", "refusal_sft"} <= names
+    assert not {"labelled", "measured"} & names
+    assert "adapted" in RUN.invoke(app, ["recipes"]).stdout
