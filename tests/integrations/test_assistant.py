@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ from tests.integrations.taught import FINE, REFUSAL, TRACE, TURNS
 from exante import integrations, traces
 from exante.errors import InputError
 from exante.integrations.assistant import Ask, Assistant, Turn, cut
+from exante.models.load import mark_trace
 from exante.models.sample import SamplingSettings
 from exante.records import Message
 
@@ -92,12 +93,10 @@ def test_a_prompt_longer_than_the_model_is_a_mistake_with_a_name(assistant: Assi
 def test_traces_are_opened_for_models_that_were_taught_them(taught: Path, tmp_path: Path) -> None:
     assert not Assistant(str(taught)).opens
     assert Assistant(str(taught), trace="open").opens
-    for step, opens in (("taught", True), ("refusal_sft", False)):
-        folder = tmp_path / step
-        folder.mkdir()
-        (folder / "stage.json").write_text(json.dumps({"fingerprint": step, "stage": "sft"}))
-        (folder / "model").symlink_to(taught)
-        assert Assistant(str(folder / "model")).opens is opens
+    for trace in ("open", "free"):
+        folder = shutil.copytree(taught, tmp_path / trace)
+        mark_trace(folder, trace)
+        assert Assistant(str(folder)).opens is (trace == "open")
     with pytest.raises(InputError, match="known: auto, open, free"):
         Assistant(str(taught), trace="maybe")
 

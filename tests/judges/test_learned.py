@@ -71,7 +71,7 @@ def test_a_model_is_kept_as_json_and_says_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("{", "no valid JSON"), ("{}", "no judge of refusals"), (None, "cannot be read")],
+    [("{", "Invalid JSON"), ("{}", "no judge of refusals"), (None, "cannot be read")],
 )
 def test_a_file_that_holds_no_judge_says_so(tmp_path: Path, content: str | None, said: str) -> None:
     path = tmp_path / "judge.json"
