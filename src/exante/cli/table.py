@@ -14,6 +14,14 @@ from exante.pages.numbers import Value
 from exante.pages.results import Results
 from exante.pages.wording import Unit
 
+_COUNTS = {
+    "All": "turns",
+    "Cut off": "truncated",
+    "Not judged": "undetermined",
+    "Unparsed traces": "unparsed",
+}
+"""Turns by what became of them, and the field that counts them."""
+
 
 def closing_table(results: Results, run: Path) -> None:
     """Print one column per model, with the interval under each number, and where the page is."""
@@ -38,6 +46,10 @@ def _table(results: Results) -> Table:
         for metric in metrics:
             values = (metric.of(model) for model in results.models.values())
             table.add_row(metric.title, *(_cell(value, metric.unit) for value in values))
+    table.add_row(Text("Turns", style="bold"))
+    for title, field in _COUNTS.items():
+        counts = (getattr(model, field) for model in results.models.values())
+        table.add_row(title, *(wording.NONE if n is None else str(n) for n in counts))
     return table
 
 
