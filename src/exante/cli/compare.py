@@ -26,7 +26,7 @@ METHODS = (
     "erpo",
 )
 """What is compared where nothing else is asked for."""
-_BUDGETS = {"sft_tokens": 600_000, "preference_tokens": 400_000}
+_BUDGETS = {"sft_tokens": 1_500_000, "preference_tokens": 150_000}
 """Of the miniature; for a model or prompts of the user's, passes are the recipes' own."""
 _COMMON = ("base", "prompts")
 """Steps that methods on equal terms share, if they read them at all."""
