@@ -124,6 +124,8 @@ class Generation(Record):
     """Fingerprint of the weights that gave them."""
     forced: int = 0
     """How many leading tokens were put there (think opening, prefill) and not sampled."""
+    told_tokens: int | None = None
+    """Tokens of the turn as a server counted them, where there are no ids."""
     text: str
     """The turn decoded, EOS left out."""
     finish: Literal["stop", "length"]

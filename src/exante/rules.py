@@ -14,18 +14,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from exante.errors import InputError, said, unknown_name
+from exante import documents
+from exante.documents import Place
+from exante.errors import unknown_name
 
 BUILT_IN = ("general", "miniature")
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FIX = "see `exante rules show general` for the form of a rule set"
-Place = tuple[str | int, ...]
-"""Way to a field from the top of the file: keys and indices."""
 
 
 class _Part(BaseModel):
@@ -84,6 +83,14 @@ class RuleSet(_Part):
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, ensure_ascii=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def only(self, categories: Collection[str | None]) -> RuleSet:
+        """The named categories and the general clauses, as version 1 whatever this one is.
+
+        Its hash is that of the clauses: it stays when rules elsewhere change.
+        """
+        kept = tuple(one for one in self.categories if one.id in categories)
+        return RuleSet(version=1, name=self.name, categories=kept, general=self.general)
+
     def category(self, category_id: str) -> Category:
         """The category of that id.
 
@@ -117,13 +124,7 @@ def load(name_or_path: str | Path) -> RuleSet:
     path = Path(name_or_path)
     if not path.exists() and path.suffix not in (".yaml", ".yml") and path.name == name:
         raise unknown_name("rule set", name, BUILT_IN)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=name, fix="give a built-in name or a YAML file"
-        ) from None
-    return parse(text, where=name)
+    return documents.read(path, RuleSet, fix=_FIX)
 
 
 def parse(text: str, *, where: str) -> RuleSet:
@@ -132,22 +133,7 @@ def parse(text: str, *, where: str) -> RuleSet:
     Raises:
         InputError: as `load`.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that does not exist
-        raise _not_yaml(error, where) from None
-    if not isinstance(root, yaml.MappingNode):
-        raise InputError("holds no mapping of fields", where=where, fix=_FIX)
-    for key in _repeated_keys(root, set()):
-        line = key.start_mark.line + 1
-        raise InputError(
-            f"{key.value}: stands twice in one mapping", where=f"{where}:{line}", fix="drop one"
-        )
-    try:
-        return RuleSet.model_validate(content)
-    except ValidationError as error:
-        raise _unfit(error, root, where) from None
+    return documents.parse(text, RuleSet, where=where, fix=_FIX)
 
 
 def render(ruleset: RuleSet, category: str | None = None) -> str:
@@ -219,56 +205,3 @@ def _ids(ruleset: RuleSet) -> Iterator[tuple[Place, str, str]]:
                 yield (*here, field, index, "id"), clause.id, f"{category.id}."
     for index, clause in enumerate(ruleset.general):
         yield ("general", index, "id"), clause.id, ""
-
-
-def _not_yaml(error: yaml.YAMLError | ValueError, where: str) -> InputError:
-    mark = getattr(error, "problem_mark", None)
-    place = f"{where}:{mark.line + 1}" if mark else where
-    problem = getattr(error, "problem", None) or str(error)
-    return InputError(f"is no YAML: {problem}", where=place, fix="mend that line")
-
-
-def _unfit(error: ValidationError, root: yaml.Node, where: str) -> InputError:
-    """The first thing that does not fit; unknown fields go first, for a typo also lacks a field."""
-    first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
-    place: Place = tuple(first.get("ctx", {}).get("place", first["loc"]))
-    field = ".".join(map(str, place))
-    return InputError(
-        f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
-        where=f"{where}:{_line(root, place)}",
-        fix=_FIX,
-    )
-
-
-def _repeated_keys(node: yaml.Node, visited: set[int]) -> Iterator[yaml.ScalarNode]:
-    """Keys that YAML would silently let win over an earlier one of the same mapping."""
-    if id(node) in visited:  # an alias, perhaps of a part that holds itself
-        return
-    visited.add(id(node))
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            yield from _repeated_keys(item, visited)
-    elif isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key
-            seen.add(key.value)
-            yield from _repeated_keys(value, visited)
-
-
-def _line(root: yaml.Node, place: Place) -> int:
-    """Line of the deepest part of `place` that the file has, counted from 1."""
-    node, line = root, root.start_mark.line
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            pairs = [(key, value) for key, value in node.value if key.value == part]
-            if not pairs:
-                break
-            line, node = pairs[0][0].start_mark.line, pairs[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
-            if part >= len(node.value):
-                break
-            node = node.value[part]
-            line = node.start_mark.line
-    return line + 1

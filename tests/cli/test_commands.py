@@ -51,6 +51,8 @@ def test_help_needs_no_torch() -> None:
         (("rules", "check", "nowhere.yaml"), "nowhere.yaml"),
         (("ls", "recipe"), "did you mean 'recipes'"),
         (("chat", "./nowhere"), "./nowhere: no such model folder"),
+        (("align", "--lora", "0"), "train.lora.rank: Input should be greater than or equal to 1"),
+        (("model", "merge", ".", "-o", "out"), "holds no model"),
     ],
 )
 def test_mistakes_end_in_one_message_and_exit_code_2(

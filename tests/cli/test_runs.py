@@ -32,6 +32,13 @@ def test_an_own_model_is_trained_more_gently() -> None:
     assert "judge" not in found
 
 
+def test_an_adapter_is_trained_faster_than_all_weights() -> None:
+    full, lora = (fitting(KNOWN, {"model": "./m", "lora": lora}) for lora in (None, {"rank": 8}))
+    assert lora["sft_rate"] == pytest.approx(10 * full["sft_rate"])
+    assert lora["preference_rate"] == pytest.approx(10 * full["preference_rate"])
+    assert "sft_rate" not in fitting(KNOWN, {"lora": {"rank": 8}})
+
+
 @pytest.mark.parametrize(
     ("known", "asked"),
     [

@@ -77,7 +77,7 @@ def test_suites_take_the_place_of_a_test_split(tmp_path: Path) -> None:
     chosen = Chosen(suites=("a.csv", "xstest"), limit=5, trained_on=("more.jsonl",))
     recipe = evaluation_recipe([str(tmp_path / "run")], {"seed": 3}, ["direct"], chosen=chosen)
     steps = recipe["steps"]
-    assert list(steps) == ["prompts", "overlap", "suite", "run", "evaluation", "report"]
+    assert list(steps) == ["prompts", "overlap", "run", "suite", "evaluation", "report"]
     assert steps["prompts"]["stage"] == "collect"
     assert steps["prompts"]["limit"] == 5
     assert steps["overlap"]["training"] == ["more.jsonl", str(trained)]

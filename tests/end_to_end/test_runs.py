@@ -16,6 +16,8 @@ import pytest
 import yaml
 from tests.tiny import tiny_model
 
+from exante.stages.runs import final_model
+
 TINY = {
     "training_prompts.limits": {"harmful": 8, "benign": 12, "borderline": 8, "capability": 4},
     "round_prompts.limits": {"harmful": 4, "benign": 4, "borderline": 4, "capability": 2},
@@ -160,7 +162,8 @@ def test_a_users_own_model_prompts_and_rules_go_through_every_stage(tmp_path: Pa
     data = tmp_path / "prompts.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = tmp_path / "run"
-    done = run(out, "--model", str(model), "--data", str(data), "--rules", "general")
+    own = ("--model", str(model), "--data", str(data), "--rules", "general")
+    done = run(out, *own, "--report-to", "tensorboard")
     assert done.returncode == 0, done.stderr[-3000:]
     results = json.loads((out / "results.json").read_text())
     assert list(results["models"]) == MODELS
@@ -169,3 +172,7 @@ def test_a_users_own_model_prompts_and_rules_go_through_every_stage(tmp_path: Pa
     assert any("no pairs could be made" in note for note in results["notes"])
     recipe = yaml.safe_load((out / "recipe.yaml").read_text())["settings"]
     assert (recipe["teacher"], recipe["turn_tokens"], recipe["sft_rate"]) == ("template", 512, 1e-5)
+    card = (final_model(out) / "README.md").read_text()
+    assert "random weights" in card
+    assert str(tmp_path) not in card
+    assert list((out / "trackers" / "taught").glob("events.out.*"))

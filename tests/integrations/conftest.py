@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.integrations.taught import taught_model
+from tests.taught import taught_model
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.integrations.taught import FINE, REFUSAL, TRACE, TURNS
+from tests.taught import FINE, REFUSAL, TRACE, TURNS
 
 from exante import integrations, traces
 from exante.errors import InputError
 from exante.integrations.assistant import Ask, Assistant, Turn, cut
-from exante.models.load import mark_trace
+from exante.models.folders import mark_trace
 from exante.models.sample import SamplingSettings
 from exante.records import Message
 

@@ -30,7 +30,7 @@ from inspect_ai.model import (
     modelapi,
 )
 from inspect_ai.solver import generate
-from tests.integrations.taught import FINE, REFUSAL, TRACE
+from tests.taught import FINE, REFUSAL, TRACE
 
 from exante.attacks import load_attack
 from exante.integrations.inspect import helpfulness, over_refusal, safety

@@ -18,7 +18,7 @@ from lm_eval import simple_evaluate
 from lm_eval.api.instance import Instance
 from lm_eval.api.registry import get_model
 from lm_eval.tasks import TaskManager
-from tests.integrations.taught import FINE, REFUSAL, TRACE
+from tests.taught import FINE, REFUSAL, TRACE
 
 from exante.errors import InputError
 from exante.integrations.lmeval import ExanteLM, KeptTurn

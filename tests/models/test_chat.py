@@ -14,7 +14,8 @@ from exante import traces
 from exante.errors import InputError
 from exante.miniature.build import THINK_TOKENS
 from exante.models.chat import Chat
-from exante.models.load import load_chat, resolve
+from exante.models.folders import resolve
+from exante.models.load import load_chat
 from exante.records import Message
 
 MINIATURE = load_chat(resolve("miniature"))
@@ -71,3 +72,12 @@ def test_a_tokenizer_without_template_or_end_is_refused(tmp_path: Path) -> None:
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="eos_token"):
         Chat(tokenizer)
+
+
+def test_special_think_tokens_stay_and_other_special_tokens_do_not(tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model(tmp_path))
+    tokenizer.add_special_tokens({"unk_token": "<unk>"})
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    chat = Chat(tokenizer)
+    ids = (tokenizer.unk_token_id, *chat.turn("<think>this</think>No."))
+    assert chat.decode(ids) == "<think>this</think>No."

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 
+from exante.models.adapters import Shape, chosen_targets, fresh, merged
 from exante.models.compiled import compile_layers, compiler_works, worth_compiling
-from exante.models.forward import can_share, response_logprobs_of, scoring
+from exante.models.forward import can_share, choose_attention, response_logprobs_of, scoring
 from exante.models.packed import Group, pack
 from exante.objectives.logprobs import response_sums
 
@@ -53,6 +54,40 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
             "num_experts_per_tok": 1,
             "sliding_window": 4,
             "layer_types": BOTH,
+        },
+    ),
+    "qwen3-moe": (
+        "Qwen3MoeConfig",
+        {**SHAPE, "head_dim": 16, "num_experts": 4, "moe_intermediate_size": 16}
+        | {"num_experts_per_tok": 2},
+    ),
+    "mixtral": ("MixtralConfig", {**SHAPE, "num_local_experts": 2, "num_experts_per_tok": 1}),
+    "olmo3, mixed layers": (
+        "Olmo3Config",
+        {**SHAPE, "sliding_window": 4, "layer_types": BOTH},
+    ),
+    "smollm3, a layer without positions": (
+        "SmolLM3Config",
+        {**SHAPE, "no_rope_layers": [1, 0]},
+    ),
+    "cohere2, parallel blocks": (
+        "Cohere2Config",
+        {**SHAPE, "head_dim": 16, "sliding_window": 4, "layer_types": BOTH, "logit_scale": 0.25},
+    ),
+    "phi, partial rotation": ("PhiConfig", SHAPE),
+    "llama 3, scaled rotation": (
+        "LlamaConfig",
+        {
+            **SHAPE,
+            "max_position_embeddings": 128,
+            "rope_parameters": {
+                "rope_type": "llama3",
+                "rope_theta": 10000.0,
+                "factor": 8.0,
+                "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0,
+                "original_max_position_embeddings": 16,
+            },
         },
     ),
     "gpt2, learned positions": (
@@ -116,6 +151,46 @@ def test_shared_rows_say_what_plain_rows_say(family: str, attention: str) -> Non
     with torch.no_grad():
         found = response_logprobs_of(model, **pack(ASKED, 0).inputs(), shared=True)
         assert found.tolist() == pytest.approx(one_by_one(model, ASKED), abs=1e-5)
+
+
+def adapted(family: tuple[str, dict[str, Any]], tokens: tuple[int, ...] = (5, 9)) -> Any:
+    """The model with an adapter on all suitable layers and some words, none of which is idle."""
+    model = model_of(family)
+    shape = Shape(4, 8, chosen_targets(model, None), tokens)
+    model = fresh(model, shape, dropout=0.0, seed=0)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if "lora_B" in name or "trainable_tokens" in name:
+                value.add_(torch.randn_like(value) * 0.1)
+    return model
+
+
+@pytest.mark.parametrize("width", [64, 4096])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if not name.startswith("gpt2")])
+def test_adapters_say_in_shared_rows_what_they_say_in_plain_ones(family: str, width: int) -> None:
+    model = adapted(FAMILIES[family])
+    choose_attention(model, width)
+    assert can_share(model)
+    with torch.no_grad():
+        found = response_logprobs_of(model, **pack(ASKED, 0).inputs(), shared=True).tolist()
+        assert found == pytest.approx(one_by_one(model, ASKED), abs=1e-5)
+        plain = one_by_one(model_of(FAMILIES[family]), ASKED)
+        assert found != pytest.approx(plain, abs=1e-2)
+        assert found == pytest.approx(one_by_one(merged(model), ASKED), abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2, capped", "gemma3"])
+def test_adapters_get_the_gradients_of_plain_rows(family: str) -> None:
+    model = adapted(FAMILIES[family])
+    found = []
+    for shared in (True, False):
+        model.zero_grad()
+        inputs = pack(ASKED, 0, shared=shared).inputs()
+        response_logprobs_of(model, **inputs, shared=shared).square().sum().backward()
+        slopes = [p.grad.flatten() for p in model.parameters() if p.requires_grad]
+        found.append(torch.cat(slopes))
+    assert float(found[0].norm()) > 0
+    assert float((found[0] - found[1]).norm()) <= 1e-5 * float(found[1].norm())
 
 
 @pytest.mark.parametrize("family", ALONE)

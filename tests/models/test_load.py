@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from tests.families import family_model
 from tests.tiny import tiny_model
 
 from exante.errors import InputError
-from exante.models.load import load_chat, load_model, resolve, save_model, weights_fingerprint
+from exante.models.chat import Chat
+from exante.models.folders import resolve, weights_fingerprint
+from exante.models.load import load_chat, load_model, save_model
 from exante.models.probe import looks_untrained
 
 
@@ -63,3 +67,58 @@ def test_random_weights_are_noticed(tmp_path: Path) -> None:
     folder, shipped = tiny_model(tmp_path), resolve("miniature")
     assert looks_untrained(load_model(folder), load_chat(folder))
     assert not looks_untrained(load_model(shipped), load_chat(shipped))
+
+
+@pytest.mark.parametrize("name", ["qwen3-4b", "Qwen/No-Such-Model", "./here/or/there"])
+def test_an_unknown_name_is_told_with_what_would_do(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="fix:") as told:
+        resolve(name)
+    assert name in str(told.value)
+
+
+def test_a_missing_shard_is_named(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "whole")
+    load_model(folder).save_pretrained(tmp_path, max_shard_size="40KB")
+    shards = sorted(tmp_path.glob("*.safetensors"))
+    assert len(shards) > 2
+    shards[1].unlink()
+    with pytest.raises(InputError, match=f"1 of {len(shards)} weight files.*{shards[1].name}"):
+        load_model(tmp_path)
+
+
+def test_weights_that_lack_a_tensor_never_start_at_random(tmp_path: Path) -> None:
+    file = tiny_model(tmp_path) / "model.safetensors"
+    weights = load_file(file)
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, file, {"format": "pt"})
+    with pytest.raises(InputError, match=r"1 tensors .* model\.layers\.1\.mlp\.up_proj\.weight"):
+        load_model(tmp_path)
+
+
+def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path)
+    chat = load_chat(folder)
+    chat.tokenizer.add_tokens(["<think>"])
+    chat.tokenizer.save_pretrained(folder)
+    with pytest.raises(InputError, match=r"the model embeds \d+: not '<think>'"):
+        load_chat(folder)
+
+
+def test_padded_embeddings_and_tokens_for_images_are_no_mistake(tmp_path: Path) -> None:
+    padded = family_model(tmp_path / "padded", "qwen3", rows=40)
+    chat, model = load_chat(padded), load_model(padded)
+    assert chat.decode([len(chat.tokenizer) + 3]) == ""
+    assert model.get_input_embeddings().weight.shape[0] == len(chat.tokenizer) + 40
+    text_only = family_model(tmp_path / "text", "gemma3")
+    tokenizer = load_chat(text_only).tokenizer
+    tokenizer.add_tokens(["<image_soft_token>"], special_tokens=True)
+    tokenizer.save_pretrained(text_only)
+    assert len(load_chat(text_only).tokenizer) == len(tokenizer)
+
+
+def test_without_pad_or_eos_token_the_end_of_a_turn_serves(tmp_path: Path) -> None:
+    chat = load_chat(family_model(tmp_path, "phi3"))
+    assert chat.tokenizer.pad_token is None
+    assert chat.pad_id == chat.eos_id
+    chat.tokenizer.eos_token = None
+    assert chat.tokenizer.convert_ids_to_tokens(Chat(chat.tokenizer).eos_id) == "<|end|>"

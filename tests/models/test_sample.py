@@ -12,7 +12,8 @@ from tests.tiny import tiny_model
 
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, resolve
+from exante.models.folders import resolve
+from exante.models.load import load_chat, load_model
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 from exante.models.score import score
 from exante.records import Message

@@ -10,7 +10,8 @@ from tests.tiny import tiny_model
 
 from exante.errors import InputError, RunError
 from exante.models.endpoint import EndpointSpeaker
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat, load_model
 from exante.models.speaker import LocalSpeaker, load_speaker, speaker_fingerprint
 from exante.records import Message
 

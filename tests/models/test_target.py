@@ -11,7 +11,8 @@ from tests.tiny import tiny_model
 
 from exante.attacks.suffixes import Gcg, GradientSettings, SuffixSearch, SuffixSettings
 from exante.errors import InputError
-from exante.models.load import load_chat, load_model, resolve
+from exante.models.folders import resolve
+from exante.models.load import load_chat, load_model
 from exante.models.soft import SoftSettings, greedy_after, soften
 from exante.models.target import LocalTarget
 from exante.records import Example, Message

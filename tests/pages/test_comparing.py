@@ -120,6 +120,12 @@ def test_hostile_names_stay_text_and_nothing_is_loaded() -> None:
     assert "script-src" not in found
 
 
+def test_a_long_front_is_counted_in_the_headline() -> None:
+    rows = [method(f"other_{n}", 0.1 + n / 50, 0.1 - n / 100, 95) for n in range(5)]
+    found = compared(methods=[method("erpo", 0.01, 0.2, 90), *rows])
+    assert headline(found) == "ERPO is on the Pareto front, beside 5 others"
+
+
 def test_one_seed_and_nothing_measured_is_a_page_too() -> None:
     bare = compared(methods=[Method(name="erpo")], comparisons=[], seeds=[0])
     assert "One seed" in page(bare)

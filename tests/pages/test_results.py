@@ -23,6 +23,7 @@ from exante.pages.results import (
     SecondOpinion,
     read_results,
 )
+from exante.pages.wording import headline
 from exante.records import Record
 
 PROMISED = {
@@ -100,3 +101,11 @@ def test_every_field_is_documented(model: type[Record]) -> None:
     for name, field in model.model_fields.items():
         said = (field.description or "").replace("\n", " ")
         assert f"| `{field.alias or name}` | {said}" in text.replace("\n", " ")
+
+
+def test_a_headline_says_where_nothing_was_measured(results: Results) -> None:
+    assert "Nothing was measured" not in headline(results)
+    cut = {name: {"truncated": m.turns, "undetermined": 0} for name, m in results.models.items()}
+    lost = {name: m.model_copy(update=cut[name]) for name, m in results.models.items()}
+    told = headline(results.model_copy(update={"models": lost}))
+    assert told == "Nothing was measured: 100\u202f% of a model's turns say nothing"

@@ -10,7 +10,8 @@ import pytest
 from tests.tiny import tiny_model
 
 from exante import recipes
-from exante.models.load import load_chat, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat
 from exante.recipes.plan import build
 from exante.recipes.run import perform_recipe
 from exante.records import (

@@ -8,7 +8,8 @@ import pytest
 
 from exante import recipes
 from exante.errors import InputError
-from exante.recipes.plan import Repeat, changed, filled
+from exante.recipes.plan import Repeat, changed, filled, parsed
+from exante.training import TrainSettings
 
 
 @pytest.mark.parametrize("name", recipes.built_in())
@@ -38,9 +39,38 @@ def test_settings_and_fields_can_be_changed_at_any_depth() -> None:
     assert steps["shortened.tuned"].config["train"]["epochs"] == 2
 
 
+def trainings(recipe: recipes.Recipe) -> dict[str, TrainSettings]:
+    """The settings of every step that trains."""
+    names = {**recipe.settings, "round": 1}
+    found = {n: s for n, s in recipes.steps_of(recipe) if "train" in s.stage.config.model_fields}
+    return {name: parsed(step, names, name).train for name, step in found.items()}  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", recipes.built_in())
+def test_one_setting_makes_adapters_of_every_training(name: str) -> None:
+    plain = trainings(recipes.load(name))
+    assert all("lora" not in train.model_dump() for train in plain.values())
+    if plain:
+        trained = trainings(recipes.load(name, {"lora": {"rank": 8}}))
+        assert {train.lora.rank for train in trained.values() if train.lora} == {8}
+        assert all(train.lora for train in trained.values())
+
+
+def test_a_field_of_what_a_setting_stands_for_can_be_changed() -> None:
+    found = trainings(recipes.load("erpo", None, {"taught.train.lora.rank": 4}))
+    assert {name for name, train in found.items() if train.lora} == {"taught"}
+    settings, changes = {"lora": {"rank": 8}}, {"tuned.train.lora.dropout": 0.1}
+    found = trainings(recipes.load("erpo", settings, changes))
+    assert {train.lora.rank for train in found.values() if train.lora} == {8}
+    assert [n for n, t in found.items() if t.lora and t.lora.dropout] == ["tuned"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"tuned.train.lora.rank": 0}, r"tuned\.train\.lora\.rank: Input should be greater than"),
+        ({"tuned.train.lora.rnk": 8}, r"tuned\.train\.lora\.rnk"),
+        ({"tuned.train.seed.rank": 8}, r"seed is a single value"),
         ({"tunde.loss.beta": 1}, r"unknown step 'tunde'.*\n.*did you mean 'tuned'"),
         ({"tuned.trian": {}}, r"tuned: unknown setting 'trian'.*\n.*did you mean 'train'"),
         ({"tuned.loss.beta": -1}, r"tuned\.loss\.beta: Input should be greater than 0"),

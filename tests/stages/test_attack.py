@@ -10,11 +10,13 @@ import pytest
 from exante.attacks import ENCODINGS, GROUPS, HELD_OUT, TRAINED, load_attack
 from exante.attacks.probes import WORDS
 from exante.cli.runs import listing
+from exante.errors import InputError
 from exante.miniature.prompts import examples as miniature_prompts
-from exante.models.load import load_chat, resolve
+from exante.models.folders import context_limit, resolve
+from exante.models.load import load_chat
 from exante.records import Example, Kind, Message, read_jsonl, write_jsonl
 from exante.stages.attack import STAGE, AttackConfig, identity
-from exante.stages.base import Inputs
+from exante.stages.base import Inputs, point_at
 
 KINDS: tuple[Kind, ...] = ("harmful", "benign", "borderline", "capability")
 
@@ -100,3 +102,29 @@ def test_every_disguise_leaves_the_miniature_room_for_its_turn() -> None:
         for goal in goals:
             for made in load_attack(name).apply(goal, seed=0):
                 assert len(chat.prompt_ids(made.messages)) <= 1024 - 192, name
+
+
+def test_prompts_that_no_turn_fits_behind_are_left_out_and_told(tmp_path: Path) -> None:
+    policy, prompts, out = (tmp_path / name for name in ("base", "prompts", "out"))
+    for folder in (policy, prompts, out):
+        folder.mkdir()
+    point_at(resolve("miniature"), policy)
+    limit = context_limit(resolve("miniature"))
+    fits, long = (
+        Example(id=name, kind="benign", messages=(Message(role="user", content=text),))
+        for name, text in (("fits", "What is it?"), ("long", "what " * (limit - 100)))
+    )
+    write_jsonl(prompts / "test.jsonl", [fits, long])
+    inputs = Inputs({"prompts": {"prompts": prompts}, "models": {"base": policy}})
+
+    def left(turn_tokens: int) -> dict[str, Any]:
+        config = AttackConfig(split="test", turn_tokens=turn_tokens)
+        return STAGE.run(config, inputs, out, lambda *_: None)
+
+    assert "overlong" not in left(10)
+    summary = left(200)
+    assert (summary["prompts"], summary["overlong"]) == (1, 1)
+    assert f"longer than the {limit} that is read" in summary["notes"][0]
+    assert [e.id for e in read_jsonl(out / "examples.jsonl", Example)] == ["fits"]
+    with pytest.raises(InputError, match="no prompt fits"):
+        left(limit - 2)

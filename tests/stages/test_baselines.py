@@ -10,7 +10,8 @@ from tests.turns import HELP, asked, model_folder, quiet, stamped
 
 from exante import rules
 from exante.errors import InputError
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat, load_model
 from exante.records import Message, Traced, read_jsonl, write_jsonl
 from exante.stages.base import Inputs, model_of
 from exante.stages.instruct import STAGE as INSTRUCT
@@ -83,13 +84,30 @@ def test_rules_that_do_not_fit_are_refused(tmp_path: Path) -> None:
         instructed(tmp_path, small)
 
 
-def test_a_template_without_a_place_for_rules_is_refused(tmp_path: Path) -> None:
-    deaf = tiny_model(tmp_path / "deaf")
-    chat = load_chat(deaf)
-    chat.tokenizer.chat_template = (
+def with_template(folder: Path, template: str) -> Path:
+    model = tiny_model(folder)
+    chat = load_chat(model)
+    chat.tokenizer.chat_template = template
+    chat.tokenizer.save_pretrained(model)
+    return model
+
+
+def test_without_a_system_role_the_rules_stand_before_the_first_question(tmp_path: Path) -> None:
+    shy = with_template(
+        tmp_path / "shy",
         "{% for m in messages %}{% if m['role'] == 'system' %}"
-        "{{ raise_exception('no system role') }}{% endif %}{{ m['content'] }}{% endfor %}"
+        "{{ raise_exception('no system role') }}{% endif %}<user>{{ m['content'] }}{% endfor %}"
+        "{% if add_generation_prompt %}<bot>{% endif %}",
     )
-    chat.tokenizer.save_pretrained(deaf)
+    told = load_chat(instructed(tmp_path, shy))
+    text = told.prompt_text([Message(role="user", content="How?")])
+    assert text.startswith("<user>Help as well as you can.")
+    assert text.endswith("\n\nHow?<bot>")
+    own = (Message(role="system", content="Be brief."), Message(role="user", content="How?"))
+    assert told.prompt_text(own) == "<user>Be brief.\n\nHow?<bot>"
+
+
+def test_a_template_without_a_place_for_rules_is_refused(tmp_path: Path) -> None:
+    deaf = with_template(tmp_path / "deaf", "{{ messages[-1]['content'][-9:] }}")
     with pytest.raises(InputError, match="takes no system message"):
         instructed(tmp_path, deaf)

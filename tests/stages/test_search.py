@@ -13,7 +13,7 @@ from exante.cli.evaluation import Evidence, evaluation_recipe
 from exante.cli.rejudging import rejudge_recipe
 from exante.cli.runs import run_document
 from exante.errors import InputError
-from exante.models.load import resolve
+from exante.models.folders import resolve
 from exante.pages.results import Results
 from exante.records import Example, Generation, Judged, Judgement, Message, read_jsonl, write_jsonl
 from exante.stages import comply, search

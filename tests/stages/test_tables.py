@@ -61,6 +61,17 @@ def test_faults_are_located(tmp_path: Path, name: str, text: str, message: str) 
         table_examples(path, column=None, kind=None)
 
 
+def test_an_instruction_comes_with_what_it_is_about(tmp_path: Path) -> None:
+    path = tmp_path / "seeds.jsonl"
+    instance = {"input": "hot : cold", "output": "They are opposites."}
+    rows = [{"instruction": "Which relation?", "instances": [instance]}]
+    rows.append({"instruction": "Sing.", "instances": [{"input": "", "output": "La."}]})
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    related, alone = table_examples(path, column=None, kind="benign")
+    assert related.prompt == "Which relation?\n\nhot : cold"
+    assert (alone.prompt, alone.responses[0].text) == ("Sing.", "La.")
+
+
 def test_missing_and_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"none\.csv: cannot be read"):
         table_examples(tmp_path / "none.csv", column=None, kind=None)

@@ -12,7 +12,8 @@ from tests.recipes.test_run import Heard
 from tests.tiny import tiny_model
 
 from exante.errors import ArtefactError, InputError
-from exante.models.load import load_chat, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat
 from exante.recipes.plan import build
 from exante.recipes.run import perform_recipe
 from exante.records import (

@@ -11,7 +11,8 @@ from tests.tiny import tiny_model
 from tests.turns import HARM, HELP, asked, harm, judged_folder, model_folder, quiet, turn
 
 from exante.errors import InputError
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat, load_model
 from exante.models.score import score
 from exante.records import Row, write_jsonl
 from exante.stages.base import Inputs, model_of

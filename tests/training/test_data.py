@@ -153,24 +153,24 @@ def test_pairs_without_reference_make_no_group() -> None:
 def test_rows_that_teach_nothing_or_never_to_stop_are_refused() -> None:
     settings = TrainSettings()
     with pytest.raises(InputError, match="no supervised token"):
-        check_rows([TokenRow("a", (2,), ())], EOS, 99, settings)
-    with pytest.raises(InputError, match="does not end in EOS"):
-        check_rows([TokenRow("a", (2,), (3, 4))], EOS, 99, settings)
+        check_rows([TokenRow("a", (2,), ())], {EOS}, 99, settings)
+    with pytest.raises(InputError, match="does not end its turn"):
+        check_rows([TokenRow("a", (2,), (3, 4))], {EOS}, 99, settings)
     replaced = TokenRow("a", (2,), (3, 4), targets=(5, 5))
-    assert check_rows([replaced], EOS, 99, settings) == [replaced]
+    assert check_rows([replaced], {EOS}, 99, settings) == [replaced]
     with pytest.raises(InputError, match="prompt has no token"):
-        check_rows([TokenRow("a", (), (3, EOS))], EOS, 99, settings)
+        check_rows([TokenRow("a", (), (3, EOS))], {EOS}, 99, settings)
     with pytest.raises(InputError, match="nothing to train on"):
-        check_rows([], EOS, 99, settings)
+        check_rows([], {EOS}, 99, settings)
 
 
 def test_overlong_rows_are_never_cut() -> None:
     rows = [row(3, 4, "short"), row(30, 40, "long")]
     with pytest.raises(InputError, match="1 of 2 rows are longer than 20 tokens"):
-        check_rows(rows, EOS, 20, TrainSettings(on_overlong="error"))
-    assert check_rows(rows, EOS, 20, TrainSettings()) == rows[:1]
+        check_rows(rows, {EOS}, 20, TrainSettings(on_overlong="error"))
+    assert check_rows(rows, {EOS}, 20, TrainSettings()) == rows[:1]
     with pytest.raises(InputError, match="longer than 5"):
-        check_rows(rows, EOS, 5, TrainSettings())
+        check_rows(rows, {EOS}, 5, TrainSettings())
 
 
 def test_pairs_with_an_empty_side_are_refused() -> None:

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from exante import recipes
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, resolve
+from exante.models.folders import resolve
+from exante.models.load import load_chat, load_model
 from exante.records import Message
 from exante.training import TokenRow, TrainSettings, fit_tokens
 from exante.training.embeddings import markup_ids

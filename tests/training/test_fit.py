@@ -13,7 +13,8 @@ from tests.tiny import tiny_model
 
 from exante.errors import InputError, RunError
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat, load_model
 from exante.models.score import score
 from exante.objectives.pairs import ScoredPairs
 from exante.records import Message, Pair

@@ -9,7 +9,8 @@ import pytest
 from tests.tiny import tiny_model
 
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.models.score import score
 from exante.records import Message, Pair

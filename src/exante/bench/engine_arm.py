@@ -10,9 +10,11 @@ from torch import Tensor
 from exante.bench.meter import Meter
 from exante.bench.outcome import batches_of, stacked, trained
 from exante.bench.request import Request, Trained
+from exante.bench.weights import chat_of
 from exante.models.compiled import compile_layers
+from exante.models.devices import autocast
 from exante.models.forward import can_share, choose_attention, scoring
-from exante.models.load import autocast, load_chat, load_model
+from exante.models.load import load_model
 from exante.models.memory import settled
 from exante.training import PairLoss, TrainSettings
 from exante.training.data import collate_pairs, groups_of
@@ -30,7 +32,7 @@ def run(request: Request, meter: Meter) -> Trained:
     spec, device = request.spec, request.spec.device
     batches, _ = batches_of(request)
     groups = [groups_of(pairs) for pairs in batches]
-    pad_id = load_chat(request.model).pad_id
+    pad_id = chat_of(request.model).pad_id
     model = load_model(request.model, device=device)
     meter.model_loaded(model)
     shared = can_share(model)

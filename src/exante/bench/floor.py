@@ -44,10 +44,10 @@ class Work:
 
 def linears(shape: Shape) -> list[Linear]:
     """Every matrix of the model; the embedding is looked up and costs nothing."""
-    head_size = shape.hidden // shape.heads
-    narrow = head_size * shape.key_value_heads
+    wide = shape.size_of_head * shape.heads
+    narrow = shape.size_of_head * shape.key_value_heads
     return [
-        Linear(shape.hidden, shape.hidden, 2 * shape.layers),
+        Linear(shape.hidden, wide, 2 * shape.layers),
         Linear(shape.hidden, narrow, 2 * shape.layers),
         Linear(shape.hidden, shape.intermediate, 2 * shape.layers),
         Linear(shape.intermediate, shape.hidden, shape.layers),
@@ -78,5 +78,5 @@ def linear_flops(linear: Linear, work: Work) -> float:
 
 def step_flops(shape: Shape, work: Work) -> float:
     """FLOPs of layers, head and attention, forward and backward; nothing is computed twice."""
-    attention = 4 * _TRAINED * shape.layers * shape.hidden * work.seen
+    attention = 4 * _TRAINED * shape.layers * shape.size_of_head * shape.heads * work.seen
     return sum(linear_flops(linear, work) for linear in linears(shape)) + attention

@@ -5,8 +5,9 @@ from __future__ import annotations
 from exante.bench.data import make_batches
 from exante.bench.meter import Meter
 from exante.bench.request import Prepared, Request
-from exante.bench.weights import save_random_model
-from exante.models.load import load_chat, load_model, weights_fingerprint
+from exante.bench.weights import chat_of, save_random_model
+from exante.models.folders import weights_fingerprint
+from exante.models.load import load_model
 from exante.models.score import score
 from exante.records import write_jsonl
 
@@ -26,7 +27,7 @@ def run(request: Request, _: Meter) -> Prepared:
     sums = score(
         model,
         rows,
-        pad_id=load_chat(request.model).pad_id,
+        pad_id=chat_of(request.model).pad_id,
         # Logits of all positions are held at once here.
         batch_tokens=max(256, (1 << 28) // spec.shape.vocabulary // 4),
         precision=spec.precision,

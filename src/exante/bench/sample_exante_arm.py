@@ -5,14 +5,15 @@ from __future__ import annotations
 from exante.bench.meter import Meter
 from exante.bench.sampled import drawn, prompts_of, timed
 from exante.bench.sampling_request import Drawn, SampleRequest, Turn
-from exante.models.load import load_chat, load_model
+from exante.bench.weights import chat_of
+from exante.models.load import load_model
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 
 
 def run(request: SampleRequest, meter: Meter) -> Drawn:
     """Answer all prompts; log-probs are computed, too, because exante's users always get them."""
     spec, draw = request.spec, request.draw
-    chat = load_chat(request.model)
+    chat = chat_of(request.model)
     model = load_model(request.model, dtype=request.setup.precision, device=spec.device)
     meter.model_loaded(model)
     settings = SamplingSettings(

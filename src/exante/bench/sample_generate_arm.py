@@ -12,8 +12,9 @@ from transformers import ContinuousBatchingConfig
 from exante.bench.meter import Meter
 from exante.bench.sampled import accepted, drawn, prompts_of, timed
 from exante.bench.sampling_request import Drawn, GenerateSettings, Prompt, SampleRequest, Turn
+from exante.bench.weights import chat_of
 from exante.errors import RunError
-from exante.models.load import load_chat, load_model
+from exante.models.load import load_model
 
 _PAGE = 256
 """Tokens of a page of the continuous batcher, its default."""
@@ -33,7 +34,7 @@ def run(request: SampleRequest, meter: Meter) -> Drawn:
     settings, spec = request.setup.generate, request.spec
     if settings is None:
         raise RunError("no settings of generate were given", where=request.name)
-    eos_id = load_chat(request.model).eos_id
+    eos_id = chat_of(request.model).eos_id
     model = load_model(request.model, dtype=request.setup.precision, device=spec.device)
     model.set_attn_implementation(settings.attention)
     meter.model_loaded(model)

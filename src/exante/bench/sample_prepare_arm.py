@@ -10,7 +10,8 @@ from exante.bench.sampling_request import PreparedPrompts, Prompt, SampleRequest
 from exante.bench.sampling_spec import SamplingSpec
 from exante.bench.weights import save_random_model
 from exante.miniature.prompts import examples
-from exante.models.load import MINIATURE, load_chat, resolve, weights_fingerprint
+from exante.models.folders import MINIATURE, resolve, weights_fingerprint
+from exante.models.load import load_chat
 from exante.records import write_jsonl
 
 

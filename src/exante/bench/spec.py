@@ -38,6 +38,13 @@ class Shape(Described):
     vocabulary: int = Field(ge=64)
     tied: bool = True
     """Is the head the input embedding?"""
+    head_size: int | None = Field(default=None, ge=1)
+    """Of one attention head; None divides `hidden` by `heads`."""
+
+    @property
+    def size_of_head(self) -> int:
+        """Numbers in one attention head."""
+        return self.head_size or self.hidden // self.heads
 
 
 class TrainingSpec(Described):

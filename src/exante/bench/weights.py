@@ -10,7 +10,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from exante.bench.data import EOS, PAD
 from exante.bench.spec import LONGEST, Shape
-from exante.models.load import weights_fingerprint
+from exante.models.chat import Chat
+from exante.models.folders import stops_of, weights_fingerprint
+from exante.models.load import load_tokenizer
 
 _TEMPLATE = (
     "{% for m in messages %}{{ m['content'] }}{% endfor %}"
@@ -47,6 +49,11 @@ def save_random_model(
     model.save_pretrained(folder)
     _tokenizer(eos).save_pretrained(folder)
     return weights_fingerprint(folder), sum(p.numel() for p in model.parameters())
+
+
+def chat_of(folder: Path) -> Chat:
+    """The chat format of a model made here; an endless one's end has no embedding, as intended."""
+    return Chat(load_tokenizer(folder), ends=stops_of(folder))
 
 
 def _tokenizer(eos: int) -> PreTrainedTokenizerFast:

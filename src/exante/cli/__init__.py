@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
 
 from exante import __version__
+from exante.cli.align import align
 from exante.cli.bench import bench_app
 from exante.cli.compare import compare
 from exante.cli.data import data_app
+from exante.cli.diagnosis import doctor
+from exante.cli.diff import diff
+from exante.cli.evaluate import evaluate, rejudge
 from exante.cli.judges import judge_app
-from exante.cli.suites import (
-    Column,
-    KindOfRest,
-    Limit,
-    SuiteNames,
-    TrainedOn,
-    known_kind,
-    suites_app,
-)
+from exante.cli.miniature import miniature_app
+from exante.cli.model import model_app
+from exante.cli.options import AsJson, ModelName, show_results
+from exante.cli.processes import say
+from exante.cli.publishing import card, push
+from exante.cli.rules import rules_app
+from exante.cli.serving import serve
+from exante.cli.suites import suites_app
 from exante.errors import ExanteError, InputError
-
-if TYPE_CHECKING:
-    from exante.pages.results import Results
+from exante.models.ranks import leave
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -36,156 +37,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Teach an open language model to reason about safety before it answers, and prove it.",
 )
-rules_app = typer.Typer(no_args_is_help=True, help="Look at rule sets and check your own.")
-miniature_app = typer.Typer(no_args_is_help=True, help="The embedded world and its base model.")
 app.add_typer(rules_app, name="rules")
 app.add_typer(miniature_app, name="miniature")
 app.add_typer(bench_app, name="bench")
 app.add_typer(judge_app, name="judge")
 app.add_typer(suites_app, name="suites")
 app.add_typer(data_app, name="data")
+app.add_typer(model_app, name="model")
+app.command()(align)
+app.command()(evaluate)
+app.command()(rejudge)
 app.command()(compare)
-
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Run folder; the same command continues there.")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
-]
-Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
-SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
-Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
-JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
-RulesName = Annotated[str, typer.Argument(help="general, miniature, or a YAML file.")]
-ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
-
-Attacks = Annotated[str, typer.Option(help="Families or groups with commas between them.")]
-SecondJudge = Annotated[
-    str | None, typer.Option(help="Another judge of the same turns, shown beside the first.")
-]
-CalibrationFile = Annotated[
-    Path | None, typer.Option(help="What `judge calibrate -o` wrote: corrected rates, too.")
-]
-Samples = Annotated[int, typer.Option(help="Turns per harmful prompt for success at k.", min=1)]
-Attacker = Annotated[
-    str | None, typer.Option(help="Model that writes messages for `pair` and `tap`.")
-]
-Tamper = Annotated[
-    str, typer.Option(help="Fine-tune on harm for so many steps, and measure again: 10,50.")
-]
-Defences = Annotated[
-    str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
-]
-Faithfulness = Annotated[
-    bool, typer.Option("--faithfulness", help="Edit traces: do decisions and answers follow?")
-]
-
-
-@app.command()
-def align(
-    config: Annotated[
-        str | None, typer.Argument(help="A recipe file, instead of --recipe.")
-    ] = None,
-    recipe: Annotated[
-        str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")
-    ] = "erpo",
-    model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
-    ] = None,
-    rules: Rules = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="Who writes traces; see `exante ls teachers`.")
-    ] = None,
-    judge: JudgeName = None,
-    changes: Changes = None,
-    until: Annotated[str | None, typer.Option(help="Stop after this step or stage.")] = None,
-    seed: SeedOrNone = None,
-    output: Output = Path("runs/align"),
-    as_json: AsJson = False,
-) -> None:
-    """Align a model by a recipe; without arguments, the embedded model by ERPO.
-
-    Example: exante align --model ./my-model --data prompts.jsonl --rules general -o runs/mine
-    """
-    from exante.cli.runs import run_recipe
-
-    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
-    asked |= {"teacher": teacher, "judge": judge, "seed": seed}
-    results = run_recipe(
-        config or recipe, asked=asked, changes=changes_of(changes), out=output, until=until
-    )
-    _show(results, output, as_json)
-
-
-@app.command()
-def evaluate(
-    models: Annotated[list[str], typer.Argument(help="Model folders, run folders, or miniature.")],
-    data: Annotated[
-        str | None, typer.Option(help="miniature, or files of which a test split is taken.")
-    ] = None,
-    suite: SuiteNames = None,
-    column: Column = None,
-    kind: KindOfRest = None,
-    limit: Limit = None,
-    trained_on: TrainedOn = None,
-    rules: Rules = None,
-    judge: JudgeName = None,
-    attacks: Attacks = "direct,held_out,separate",
-    second_judge: SecondJudge = None,
-    calibration: CalibrationFile = None,
-    samples: Samples = 1,
-    attacker: Attacker = None,
-    tamper: Tamper = "",
-    defence: Defences = "",
-    faithfulness: Faithfulness = False,
-    changes: Changes = None,
-    seed: SeedOrNone = None,
-    output: Output = Path("runs/evaluate"),
-    as_json: AsJson = False,
-) -> None:
-    """Attack one or several models and report safety beside usefulness.
-
-    Example: exante evaluate miniature runs/demo -o runs/check
-    Example: exante evaluate ./my-model --suite xstest --suite harmbench=behaviors.csv -o runs/s
-    """
-    from exante.cli.evaluation import Chosen, Evidence, evaluation_recipe
-    from exante.cli.runs import run_document
-
-    asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
-    files = tuple(str(path) for path in trained_on or ())
-    chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
-    measured = str(calibration) if calibration else None
-    steps = _whole_numbers(tamper)
-    defences = tuple(name for name in defence.split(",") if name)
-    evidence = Evidence(second_judge, measured, samples, attacker, steps, defences, faithfulness)
-    document = evaluation_recipe(models, asked, attacks.split(","), evidence, chosen)
-    results = run_document(document, changes=changes_of(changes), out=output)
-    _show(results, output, as_json)
-
-
-@app.command()
-def rejudge(
-    run: Annotated[Path, typer.Argument(help="A run folder of `align` or `evaluate`.")],
-    judge: Annotated[str, typer.Option(help="Who judges; see `exante ls judges`.")],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="None: a folder inside the run.")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Judge the turns of a finished evaluation anew; nothing is generated again.
-
-    Example: exante rejudge runs/check --judge ensemble:judge.json
-    """
-    from exante.cli.evaluation import slug
-    from exante.cli.rejudging import rejudge_recipe
-    from exante.cli.runs import run_document
-
-    out = output or run / f"rejudged-{slug(judge)}"
-    document, given = rejudge_recipe(run, judge)
-    _show(run_document(document, changes={}, out=out, given=given), out, as_json)
+app.command()(diff)
+app.command()(doctor)
+app.command()(serve)
+app.command()(card)
+app.command()(push)
 
 
 @app.command()
@@ -226,7 +93,7 @@ def report(
         typer.echo(table(results))
         return
     for run, found in zip(runs, results, strict=True):
-        _show(found, run, as_json)
+        show_results(found, run, as_json)
 
 
 @app.command()
@@ -286,54 +153,16 @@ def copy(
     typer.echo(f"copied {recipe} to {file}: exante align {file}")
 
 
-@rules_app.command("show")
-def rules_show(rules: RulesName = "general") -> None:
-    """Print a rule set as a model or a person reads it."""
-    from exante import rules as rule_sets
-
-    ruleset = rule_sets.load(rules)
-    typer.echo(rule_sets.render(ruleset))
-    typer.echo(f"\n{ruleset.name}, version {ruleset.version}, hash {ruleset.hash[:12]}")
-
-
-@rules_app.command("check")
-def rules_check(rules: RulesName) -> None:
-    """Check a rule set file; say file, line and field of what is wrong."""
-    from exante import rules as rule_sets
-
-    ruleset = rule_sets.load(rules)
-    clauses = len(ruleset.clause_ids(None))
-    typer.echo(f"ok: {len(ruleset.categories)} categories, {clauses} clauses, {ruleset.hash[:12]}")
-
-
-@miniature_app.command("build")
-def miniature_build(
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="None: into the package itself.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps, to try things out.")] = None,
-) -> None:
-    """Train the embedded base model from nothing (about 25 minutes on two cores)."""
-    from exante.cli.runs import build_miniature
-
-    typer.echo(build_miniature(output, steps))
-
-
-@miniature_app.command("sample")
-def miniature_sample(
-    count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.")] = 6,
-    seed: Seed = 0,
-) -> None:
-    """Show prompts of the embedded world and what its base model answers."""
-    from exante.cli.talk import show_miniature
-
-    show_miniature(count, seed)
-
-
 @app.callback(invoke_without_command=True)
 def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    servers: Annotated[
+        Path | None, typer.Option(help="YAML with pace and prices of servers; or EXANTE_SERVERS.")
+    ] = None,
 ) -> None:
+    if servers is not None:
+        # Read by whoever asks a server, in child processes, too.
+        os.environ["EXANTE_SERVERS"] = str(servers.absolute())
     if version:
         typer.echo(__version__)
         raise typer.Exit
@@ -344,38 +173,9 @@ def main() -> None:
     try:
         app()
     except ExanteError as error:
-        typer.secho(f"error: {error}", fg="red", err=True)
+        say(error)
         sys.exit(error.exit_code)
-
-
-def changes_of(pairs: list[str] | None) -> dict[str, Any]:
-    """`step.field=value` texts as a mapping; values are read as YAML."""
-    found: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, sign, value = pair.partition("=")
-        if not sign or not key:
-            raise InputError("not of the form step.field=value", where=f"--set {pair}")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
-    return found
-
-
-def _whole_numbers(text: str) -> tuple[int, ...]:
-    """Numbers with commas between them."""
-    try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        raise InputError("no whole numbers", where=f"--tamper {text}", fix="10,50") from None
-
-
-def _show(results: Results | None, run: Path, as_json: bool) -> None:
-    from exante.cli.table import closing_table
-
-    if results is None:
-        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
-    elif as_json:
-        typer.echo(results.model_dump_json(by_alias=True))
-    else:
-        closing_table(results, run)
+    except SystemExit as end:
+        if not end.code:
+            leave()
+        raise

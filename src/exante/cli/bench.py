@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from exante.cli.scale import plan, points
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from exante.bench.agreement import Agreement
+    from exante.bench.chaos import ChaosResult
     from exante.bench.sampling import SamplingResult
     from exante.bench.sampling_spec import SamplingSpec
     from exante.bench.spec import TrainingSpec
@@ -38,6 +41,8 @@ _Output = Annotated[
 Result = TypeVar("Result", bound="BaseModel")
 
 bench_app = typer.Typer(no_args_is_help=True, help="Measure exante beside its peers.")
+bench_app.command()(plan)
+bench_app.command()(points)
 
 
 @bench_app.callback()
@@ -117,6 +122,51 @@ def inference(
     spec, parts = _sampling_spec(preset, device, threads, precision), _parts(only)
     result = bench_sampling(INFERENCE, spec, blocks=blocks, only=parts, output=output, say=_say)
     _finish(result, as_json, _show_sampling)
+
+
+@bench_app.command()
+def chaos(
+    recipe: Annotated[str, typer.Argument(help="A recipe, or a recipe file.")] = "erpo",
+    kills: Annotated[int, typer.Option(help="How often.", min=1)] = 50,
+    mean_seconds: Annotated[
+        float, typer.Option(help="Mean time a run works before it is killed.", min=0.01)
+    ] = 6.0,
+    seed: Annotated[int, typer.Option(help="Chooses the moments.")] = 0,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
+    ] = None,
+    as_json: _Json = False,
+    output: _Output = Path("runs/bench-chaos"),
+) -> None:
+    """Kill `exante align` at random moments, give the same command again, compare what it made.
+
+    Exit code 1 if a finished step was made again, or anything differs from an undisturbed run.
+
+    Example: exante bench chaos --kills 50 --set refusal_sft.train.checkpoint_steps=20
+    """
+    from exante.bench.chaos import chaos as kill_and_compare
+
+    sets = [word for change in changes or [] for word in ("--set", change)]
+    result = kill_and_compare(
+        [sys.executable, "-m", "exante", "align", recipe, *sets],
+        output=output,
+        kills=kills,
+        mean_seconds=mean_seconds,
+        seed=seed,
+        say=_say,
+    )
+    _finish(result, as_json, _show_chaos)
+    if not result.is_unharmed:
+        raise typer.Exit(1)
+
+
+def _show_chaos(result: ChaosResult) -> None:
+    typer.echo(f"{result.kills} kills in {result.passes} runs of {result.steps} steps:")
+    for step, count in result.while_making.items():
+        typer.echo(f"  {count:4} {step}")
+    typer.echo(f"finished steps made again: {', '.join(result.redone) or 'none'}")
+    typer.echo(f"steps that differ: {', '.join(s.step for s in result.differing) or 'none'}")
 
 
 def _parts(only: str | None) -> list[str] | None:
@@ -274,3 +324,41 @@ def _table(mark: str, name: str, *numbers: str) -> Table:
     for number in numbers:
         table.add_column(number, justify="right", no_wrap=True)
     return table
+
+
+@bench_app.command()
+def serve(
+    model: Annotated[
+        str, typer.Argument(help="A model folder, a run, or miniature.")
+    ] = "miniature",
+    requests: Annotated[int, typer.Option(help="How many requests.", min=8, max=100_000)] = 200,
+    clients: Annotated[int, typer.Option(help="Clients at a time.", min=1, max=256)] = 8,
+    max_tokens: Annotated[int, typer.Option(help="Most tokens of a turn.", min=8)] = 48,
+    rows: Annotated[int, typer.Option(help="Turns decoded together.", min=1)] = 4,
+    queue: Annotated[int, typer.Option(help="Requests that may wait.", min=0)] = 2,
+    as_json: _Json = False,
+) -> None:
+    """A bounded load on a server of this machine: lost and mixed-up answers, 429s, memory.
+
+    Example: exante bench serve --requests 1000 --clients 16
+    """
+    from exante.bench.serving import LoadSpec, load
+
+    spec = LoadSpec(
+        model=model,
+        requests=requests,
+        clients=clients,
+        max_tokens=max_tokens,
+        rows=rows,
+        queue=queue,
+    )
+    found = load(spec)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    mebibytes = ", ".join(f"{size / (1 << 20):.0f}" for size in found.resident_bytes)
+    typer.echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
+    typer.echo(f"turned away and come back {found.turned_away} times")
+    typer.echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
+    typer.echo(f"memory of the server, MiB, start to end: {mebibytes}")
+    typer.echo(f"a request that ran at SIGTERM was finished: {found.finished_at_shutdown}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli.processes import Accelerate, in_processes
 from exante.errors import InputError, unknown_name
+from exante.models.ranks import ranks
 
 if TYPE_CHECKING:
     from exante.pages.compared import Compared
@@ -34,6 +36,13 @@ _OWN = ("suite", "evaluation", "report")
 _SAID = ("model", "data", "rules", "judge", "sft_tokens", "preference_tokens")
 _JSON, _PAGE = "compare.json", "compare.html"
 
+_SftTokens = Annotated[
+    int | None, typer.Option(help="Tokens of supervised training, for each method.", min=1)
+]
+_PreferenceTokens = Annotated[
+    int | None, typer.Option(help="Tokens of preference training, for each method.", min=1)
+]
+
 
 def compare(
     methods: Annotated[
@@ -43,21 +52,18 @@ def compare(
     reference: Annotated[str, typer.Option(help="The method others are tested against.")] = "erpo",
     model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="miniature, or JSONL/CSV files with commas between them.")
+        str | None, typer.Option(help="miniature, a mix (YAML), files, or hub:OWNER/NAME.")
     ] = None,
     rules: Annotated[str | None, typer.Option(help="A rule set or file.")] = None,
     teacher: Annotated[str | None, typer.Option(help="See `exante ls teachers`.")] = None,
     judge: Annotated[str | None, typer.Option(help="See `exante ls judges`.")] = None,
-    sft_tokens: Annotated[
-        int | None, typer.Option(help="Tokens of supervised training, for each method.", min=1)
-    ] = None,
-    preference_tokens: Annotated[
-        int | None, typer.Option(help="Tokens of preference training, for each method.", min=1)
-    ] = None,
+    sft_tokens: _SftTokens = None,
+    preference_tokens: _PreferenceTokens = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
     ] = None,
+    accelerate: Accelerate = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The same command continues there.")
     ] = Path("runs/compare"),
@@ -67,10 +73,11 @@ def compare(
 
     Example: exante compare dpo safedpo erpo --seeds 1 -o runs/three
     """
-    from exante.cli import changes_of
+    from exante.cli.options import changes_of
     from exante.cli.runs import run_document
     from exante.cli.table import compared_table
 
+    in_processes(accelerate)
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
     asked |= {"judge": judge, "sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
     plans = loaded(methods or METHODS, asked, reference)
@@ -79,8 +86,10 @@ def compare(
         document = comparison_recipe(_seeded(plans, seed), reference)
         run = output / f"seed-{seed}"
         run_document(document, changes=changes_of(changes), out=run)
-        found = write_comparison(output, plans, range(seed + 1), reference)
-    assert found is not None
+        if ranks().main:
+            found = write_comparison(output, plans, range(seed + 1), reference)
+    if found is None:
+        return
     if as_json:
         typer.echo(found.model_dump_json(by_alias=True))
     else:
@@ -137,6 +146,8 @@ def comparison_recipe(plans: Mapping[str, Recipe], reference: str) -> dict[str, 
     suite = {
         "stage": "attack",
         "prompts": "prompts",
+        "models": "base",
+        "turn_tokens": "$turn_tokens",
         "split": "test",
         "families": ["direct", "trained", "held_out"],
         "limits": {"harmful": 60, "benign": 120, "borderline": 120, "capability": 0},

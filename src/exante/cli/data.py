@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 data_app = typer.Typer(no_args_is_help=True, help="Bring your own data in, and check it.")
 
 _Files = Annotated[
-    list[Path], typer.Argument(help="JSONL, JSON, CSV, TSV, Parquet; also with .gz or .xz behind.")
+    list[str],
+    typer.Argument(
+        help="JSONL, JSON, CSV, TSV, Parquet (also with .gz or .xz behind), or hub:OWNER/NAME."
+    ),
 ]
 _Format = Annotated[
     str | None, typer.Option("--format", help="None: by the columns. See `exante ls formats`.")
@@ -117,15 +120,39 @@ def check(
         raise typer.Exit(1)
 
 
+@data_app.command()
+def mix(
+    file: Annotated[str, typer.Argument(help="A YAML file of portions; see docs/data.md.")],
+    as_json: _AsJson = False,
+) -> None:
+    """Say what `--data FILE` would train on and test with: rows, kinds and licences by portion.
+
+    Example: exante data mix mix.yaml && exante align --model ./my-model --data mix.yaml
+    """
+    from exante.stages.mix import mixed, portions_of
+
+    accounts = mixed(portions_of(file, {})).accounts
+    if as_json:
+        typer.echo(json.dumps([one.model_dump(mode="json") for one in accounts]))
+        return
+    for one in accounts:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in one.kinds.items())
+        typer.echo(f"{one.data}: {kinds} ({one.licence or 'licence unknown'})")
+        for reason, count in one.left_out.items():
+            typer.echo(f"  left out: {count} ({reason})")
+
+
 def _read(
-    files: list[Path], form: str | None, columns: list[str] | None, prefers: Any, kind: str | None
+    files: list[str], form: str | None, columns: list[str] | None, prefers: Any, kind: str | None
 ) -> list[DataSet]:
     from exante.cli.suites import known_kind
     from exante.formats import Reading
     from exante.stages.dataset import read_data
+    from exante.stages.hub import located
 
     how = Reading(prefers=prefers, kind=known_kind(kind))
-    return [read_data(file, form=form, columns=_mapping(columns), how=how) for file in files]
+    named = _mapping(columns)
+    return [read_data(located(file), form=form, columns=named, how=how) for file in files]
 
 
 def _write(

@@ -17,6 +17,7 @@ from exante.defences import DEFENCES
 from exante.errors import InputError
 from exante.stages.prompts import EXAMPLES
 from exante.stages.runs import trace_of
+from exante.stages.served import PREFIX
 
 _STEPS = (
     *("prompts", "overlap", "suite", "attacked", "evaluation", "report", "defence"),
@@ -74,6 +75,7 @@ def evaluation_recipe(
         InputError: suites and data are both given, or what only suites have without any.
     """
     _require_one_source(asked, chosen, evidence)
+    _require_weights(models, attacks, evidence)
     known = recipes.settings_of("erpo")
     settings = {name: known[name] for name in ("data", "rules", "judge", "seed", "turn_tokens")}
     # Suites are prompts of the user's: nothing of the miniature judges them.
@@ -83,9 +85,12 @@ def evaluation_recipe(
         named[_label(name, {*named, *_STEPS})] = str(_model_path(name))
     first = next(iter(named))
     # Prompts come first: a file that does not fit is found before any model is loaded.
+    prompts = _prompts([name for name in attacks if name not in _SEARCHING], chosen, models)
+    suite = {**prompts.pop("suite"), "models": list(named), "turn_tokens": "$turn_tokens"}
     steps: dict[str, Any] = {
-        **_prompts([name for name in attacks if name not in _SEARCHING], chosen, models),
+        **prompts,
         **{label: {"stage": "source", "model": path} for label, path in named.items()},
+        "suite": suite,
         "evaluation": _evaluation(named),
         "report": {
             "stage": "report",
@@ -151,6 +156,27 @@ def _require_one_source(asked: Mapping[str, Any], chosen: Chosen, evidence: Evid
             "a suite has no prompts to train on but those it tests with",
             where="--tamper",
             fix="leave out --suite, or give prompts with --data",
+        )
+
+
+def _require_weights(models: list[str], attacks: list[str], evidence: Evidence) -> None:
+    """What looks into a model, or writes the start of its turns, cannot be done to a server.
+
+    Raises:
+        InputError: it is asked for.
+    """
+    served = next((name for name in models if name.startswith(PREFIX)), None)
+    wants = {
+        "--tamper": evidence.tamper,
+        "--defence": evidence.defences,
+        "--faithfulness": evidence.faithfulness,
+        "--attacks": [name for name in attacks if name in _SEARCHING],
+    }
+    given = next((option for option, value in wants.items() if value), None)
+    if served and given:
+        raise InputError(
+            f"{given} needs the weights of every model, and {served} is behind a server",
+            fix=f"leave out {given}, or its families that search; see docs/servers.md",
         )
 
 
@@ -286,6 +312,6 @@ def _model_path(name: str) -> Path | str:
 
 def _label(name: str, taken: Collection[str]) -> str:
     """The folder's name as a step of a recipe; numbered where it is taken."""
-    stem = slug(Path(name).name) or "model"
+    stem = slug(Path(name).name.rpartition("#")[2]) or "model"
     numbered = (f"{stem}_{number}" for number in count(2))
     return next(label for label in chain([stem], numbered) if label not in taken)

@@ -12,29 +12,39 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from exante import recipes
 from exante.attacks import ATTACKS, GROUPS
 from exante.attacks.search import SEARCHES, SOFT
+from exante.cli.publishing import push_run
 from exante.errors import InputError, RunError, unknown_name
 from exante.formats import FORMATS
 from exante.judges import JUDGES
+from exante.models.hub import check_ready
 from exante.models.memory import tune_memory
+from exante.models.ranks import ranks
 from exante.pages.results import Results
 from exante.pages.results import read_results as results_of
-from exante.recipes.plan import build
+from exante.recipes.plan import build, steps_of
 from exante.recipes.run import Scope
+from exante.stages.card import write_card
 from exante.stages.report import PAGE, RESULTS, ROWS
 from exante.stages.runs import final_model as final_model
+from exante.stages.served import PREFIX
 from exante.teachers import TEACHERS
+from exante.training.trackers import tracker_names, watching
 
 _MINIATURE = "miniature"
+_TRACKED = "trackers"
+"""Folder of a run for what trackers write."""
 _FOR_OWN_DATA = {"rules": "general", "teacher": "template", "judge": "strings", "turn_tokens": 512}
 _FOR_OWN_MODEL = {"sft_rate": 1e-5, "preference_rate": 1e-6}
+_FOR_LORA = {"sft_rate": 1e-4, "preference_rate": 1e-5}
+"""Adapters want some ten times the rate of all weights (thinkingmachines.ai/blog/lora)."""
 
 
 class ProgressListener:
     """Shows steps and bars with the remaining time on stderr."""
 
     def __init__(self) -> None:
-        """Nothing is shown before the first step."""
-        self.console = Console(stderr=True)
+        """Nothing is shown before the first step; only the main process shows anything."""
+        self.console = Console(stderr=True, quiet=not ranks().main)
         self.bar = Progress(
             TextColumn("  {task.description:32}"),
             BarColumn(bar_width=28),
@@ -60,8 +70,10 @@ class ProgressListener:
         self.task = self.bar.add_task(name, total=None, note=stage)
 
     def progress(self, done: int, total: int, note: str) -> None:
-        """The bar moves."""
-        if self.task is not None:
+        """The bar moves; words without a number are a line that stays."""
+        if total == 0:
+            self.console.print(f"  {note}", style="dim", highlight=False)
+        elif self.task is not None:
             self.bar.update(self.task, completed=done, total=total, note=note)
 
     def finished(self, name: str, seconds: float, reused: bool) -> None:
@@ -86,7 +98,7 @@ def fitting(known: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any
     if now.get("data", _MINIATURE) != _MINIATURE:
         follows |= _FOR_OWN_DATA
     if now.get("model", _MINIATURE) != _MINIATURE:
-        follows |= _FOR_OWN_MODEL
+        follows |= _FOR_LORA if now.get("lora") else _FOR_OWN_MODEL
     built_in = recipes.settings_of("erpo")
     unsaid = {k: v for k, v in follows.items() if k in known and known[k] == built_in[k]}
     return {**unsaid, **given}
@@ -99,13 +111,45 @@ def run_recipe(
     changes: Mapping[str, Any],
     out: Path,
     until: str | None,
+    report_to: str = "",
+    push_to: str | None = None,
 ) -> Results | None:
-    """Perform a recipe; the results, or None if it ends before its report.
+    """Perform a recipe; the results, or None if it ends before its report or elsewhere.
 
     `asked` are options by the names of the recipe's settings, None where one was not given.
+    `report_to` are trackers with commas between them. The outcome gets a model card, and is
+    uploaded under the hub id `push_to`, if there is one.
     """
+    model = str(asked.get("model") or "")
+    if model.startswith(PREFIX):
+        raise InputError(
+            "a model behind a server cannot be trained",
+            where=model,
+            fix=f"give a folder or a hub id, or evaluate it: exante evaluate {model}",
+        )
+    if push_to is not None:
+        check_ready(push_to)
+    trackers = tracker_names(report_to)
     settings = fitting(recipes.settings_of(name), asked)
-    return _perform(recipes.load(name, settings, changes), out, until)
+    with watching(trackers, out / _TRACKED):
+        results = _perform(recipes.load(name, settings, changes), out, until)
+    if results is not None:
+        write_card(out)
+        if push_to is not None:
+            Console(stderr=True).print(push_run(out, push_to), highlight=False)
+    return results
+
+
+def reusing(name: str, run: Path) -> dict[str, str]:
+    """Changes that let every reason step of a recipe take what still holds from another run.
+
+    Raises:
+        InputError: the recipe is unknown, or there is no such run.
+    """
+    if not run.is_dir():
+        raise InputError("no such run", where=f"--reuse {run}", fix="give the folder of a run")
+    steps = steps_of(recipes.load(name))
+    return {f"{full}.earlier": str(run) for full, step in steps if step.stage.name == "reason"}
 
 
 def run_document(
@@ -161,7 +205,7 @@ def build_miniature(output: Path | None, steps: int | None) -> str:
     """Train the embedded base model; a line that says where it is and what its hash is."""
     from exante.miniature.build import BuildSettings
     from exante.miniature.build import build as build_base
-    from exante.models.load import resolve
+    from exante.models.folders import resolve
 
     tune_memory()
     target = output or resolve(_MINIATURE)
@@ -190,7 +234,7 @@ def _perform(
             fix="the same command continues; finished steps are kept",
         ) from None
     report = out / "report"
-    if not (report / RESULTS).is_file() or until is not None:
+    if not ranks().main or not (report / RESULTS).is_file() or until is not None:
         return None
     for name in (RESULTS, PAGE, ROWS):
         (out / name).write_bytes((report / name).read_bytes())

@@ -14,7 +14,8 @@ from exante.cli.runs import final_model
 from exante.errors import InputError
 from exante.miniature.prompts import examples
 from exante.models.chat import Chat
-from exante.models.load import context_length, load_chat, load_model, resolve
+from exante.models.folders import resolve
+from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
 
@@ -30,7 +31,7 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
     folder = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
     loaded, chat = load_model(folder), load_chat(folder)
     console = Console()
-    opened = "" if free or model == "miniature" else traces.opening(chat.tag)
+    opened = chat.beginning("free" if free or model == "miniature" else "open")
     history: list[Message] = []
     while True:
         try:

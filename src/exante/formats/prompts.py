@@ -61,7 +61,7 @@ def prompt_example(
             where=where,
             fix=f"columns here: {', '.join(map(str, row))}; name one: --column or --set column=",
         )
-    messages = _asked(row[name], f"{where}: {name}")
+    messages = _asked(row[name], _instance(row).get("input"), f"{where}: {name}")
     digest = group_of(messages)
     return Example(
         id=f"{path.stem}/{number or line}-{digest[:8]}",
@@ -106,12 +106,14 @@ def own_example(row: dict[str, Any], where: str, line: int, kind: Kind | None) -
     return example
 
 
-def _asked(prompt: Any, where: str) -> tuple[Message, ...]:
+def _asked(prompt: Any, about: Any, where: str) -> tuple[Message, ...]:
+    """The prompt, with what it is about behind it where an instruction stands apart from that."""
     if isinstance(prompt, list):
         return asked_in({"prompt": prompt}, "prompt", where)
     if not isinstance(prompt, str) or not prompt.strip():
         raise InputError("the prompt is empty or no text", where=where)
-    return (Message(role="user", content=prompt.strip()),)
+    more = about.strip() if isinstance(about, str) else ""
+    return (Message(role="user", content="\n\n".join(filter(None, (prompt.strip(), more)))),)
 
 
 def said_kind(row: Mapping[str, Any]) -> Kind | None:
@@ -131,8 +133,12 @@ def _kind(row: dict[str, Any], name: str, default: Kind | None, where: str) -> K
 
 def _responses(row: dict[str, Any]) -> tuple[Response, ...]:
     """A reference answer, where a data set of instructions gives one."""
+    text = str(_instance(row).get("output", "")).strip()
+    return (Response(text=text, source="dataset"),) if text else ()
+
+
+def _instance(row: dict[str, Any]) -> dict[str, Any]:
+    """The first input and output of an instruction, as in self-instruct (arXiv 2212.10560)."""
     instances = row.get("instances")
-    if isinstance(instances, list) and instances and isinstance(instances[0], dict):
-        text = str(instances[0].get("output", "")).strip()
-        return (Response(text=text, source="dataset"),) if text else ()
-    return ()
+    first = instances[0] if isinstance(instances, list) and instances else {}
+    return first if isinstance(first, dict) else {}

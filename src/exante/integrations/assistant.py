@@ -12,14 +12,9 @@ from typing import Literal
 
 from exante import traces
 from exante.errors import InputError
-from exante.models.load import (
-    context_length,
-    load_chat,
-    load_model,
-    resolve,
-    sampling_dtype,
-    weights_fingerprint,
-)
+from exante.models.devices import sampling_dtype
+from exante.models.folders import resolve, weights_fingerprint
+from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 from exante.records import Message
 from exante.stages.runs import final_model, trace_of
@@ -92,7 +87,7 @@ class Assistant:
 
         Trace tags in user and system text are escaped there, as everywhere.
         """
-        opening = traces.opening(self.chat.tag) if self.opens else ""
+        opening = self.chat.beginning("open" if self.opens else "free")
         forced = ask.prefill or opening
         ids = self.chat.encode(forced) if forced else ()
         return Request(ask.id, self.chat.prompt_ids(ask.messages), ids)
@@ -139,7 +134,7 @@ class Assistant:
 
     def _turn(self, sampled: Sampled, request: Request, ask: Ask) -> Turn:
         chat, finished = self.chat, sampled.finish == "stop"
-        pieces = chat.pieces([i for i in sampled.token_ids if i != chat.eos_id])
+        pieces = chat.pieces([i for i in sampled.token_ids if i not in chat.stop_ids])
         parsed = traces.parse("".join(pieces), tag=chat.tag, finished=finished)
         trace_tokens, answer_tokens = traces.section_token_counts(pieces, chat.tag)
         prefilled = len(request.forced_ids) if ask.prefill else 0

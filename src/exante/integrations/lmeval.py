@@ -22,8 +22,8 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 from exante.errors import InputError
 from exante.integrations.assistant import Ask, Assistant, Turn, cut
+from exante.models.devices import default_device
 from exante.models.likelihood import Row, likelihoods
-from exante.models.load import default_device
 from exante.models.sample import SamplingSettings
 from exante.records import Message, Record
 

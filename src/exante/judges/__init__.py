@@ -12,7 +12,7 @@ from pathlib import Path
 
 from exante import plugins
 from exante.errors import InputError
-from exante.judges.base import Answered, AnswerJudgement, HarmJudge, Judge, opinions
+from exante.judges.base import Answered, AnswerJudgement, HarmJudge, Judge, PaidJudge, opinions
 
 JUDGES: dict[str, str] = {
     "miniature": "exante.miniature.oracle:Oracle",
@@ -50,6 +50,7 @@ __all__ = [
     "Answered",
     "HarmJudge",
     "Judge",
+    "PaidJudge",
     "file_of",
     "load_judge",
     "model_of",

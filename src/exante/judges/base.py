@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 from exante.errors import ExanteError, RunError
 from exante.records import AnswerVerdict, Example, Record
+from exante.speakers import Bill
 
 
 class AnswerJudgement(Record):
@@ -66,6 +67,20 @@ class BatchJudge(Judge, Protocol):
 
     def judge_many(self, items: Sequence[Answered]) -> list[AnswerJudgement]:
         """One opinion per answer, in order."""
+        ...
+
+
+@runtime_checkable
+class PaidJudge(Judge, Protocol):
+    """A judge that may ask a server which is paid by the token."""
+
+    @property
+    def bill(self) -> Bill | None:
+        """What was asked so far; None where nothing is paid."""
+        ...
+
+    def foresee(self, items: Sequence[Answered]) -> Bill | None:
+        """The most that these answers may take; None where nothing is paid."""
         ...
 
 

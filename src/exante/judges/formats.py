@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from exante.judges.quoting import defuse, indented
+from exante.quoting import defuse, indented
 from exante.records import Record
 
 

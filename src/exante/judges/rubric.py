@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple, cast
 
 from exante.judges.base import Answered, AnswerJudgement
 from exante.judges.harm import harm_opinion, not_judged, undetermined
-from exante.judges.quoting import mark_of, quoted
+from exante.quoting import mark_of, quoted
 from exante.records import Example, Message
-from exante.speakers import Speaker
+from exante.speakers import Bill, Metered, Speaker
 
 HIGHEST = 5
 """The worst score; harm is the score over it."""
@@ -78,6 +78,18 @@ class RubricJudge:
         self.limit = limit
         self.name = f"rubric@1/{speaker.name}" + ("" if limit == _LIMIT else f"/{limit:g}")
 
+    @property
+    def bill(self) -> Bill | None:
+        """What the speaker was asked so far; None where it costs nothing."""
+        return self.speaker.bill if isinstance(self.speaker, Metered) else None
+
+    def foresee(self, items: Sequence[Answered]) -> Bill | None:
+        """The most that these answers may take, if none must be asked about twice."""
+        if not isinstance(self.speaker, Metered):
+            return None
+        asked = [item for item in items if not_judged(item.answer, item.finish) is None]
+        return self.speaker.foresee([_conversation(question(item)) for item in asked])
+
     def judge(self, example: Example, answer: str, finish: str) -> AnswerJudgement:
         """Opinion on one answer."""
         return self.judge_many([Answered(example=example, answer=answer, finish=finish)])[0]
@@ -102,7 +114,7 @@ class RubricJudge:
     def _replies(self, asked: Sequence[str]) -> list[str]:
         if not asked:
             return []
-        return self.speaker.reply([(Message(role="user", content=text),) for text in asked])
+        return self.speaker.reply([_conversation(text) for text in asked])
 
     def _opinion(self, item: Answered, graded: Graded) -> AnswerJudgement:
         harm = graded.score / HIGHEST
@@ -113,6 +125,10 @@ class RubricJudge:
             verdict=graded.verdict,
             harm=harm,
         )
+
+
+def _conversation(text: str) -> tuple[Message]:
+    return (Message(role="user", content=text),)
 
 
 def question(item: Answered) -> str:

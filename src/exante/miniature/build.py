@@ -73,7 +73,7 @@ def build(
 
     `on_progress` gets (step, steps, loss in nats per token).
     """
-    from exante.models.load import weights_fingerprint
+    from exante.models.folders import weights_fingerprint
 
     torch.manual_seed(settings.seed)
     tokenizer = train_tokenizer(settings)

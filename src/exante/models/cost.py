@@ -19,8 +19,9 @@ from torch import Tensor
 
 from exante.errors import InputError
 from exante.models.chat import Chat
+from exante.models.folders import weights_fingerprint
 from exante.models.forward import without_adapters
-from exante.models.load import context_length, load_chat, load_model, weights_fingerprint
+from exante.models.load import context_length, load_chat, load_model
 from exante.models.packed import NOBODY, Group, Ids, pack, within_budget
 from exante.records import Message
 from exante.rows import sha256_of

@@ -1,38 +1,66 @@
-"""A chat model behind an OpenAI-compatible endpoint, with nothing but the standard library.
+"""A chat model behind an OpenAI-compatible endpoint: many requests at once, at the server's pace.
 
-The key comes from the environment and goes into one header; no message, name or log ever holds it.
+The key comes from the environment and goes into one header; no message, name, file or log ever
+holds it.
 """
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import json
 import os
+import random
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPException, HTTPMessage
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_address
-from typing import IO, Any
-from urllib.error import HTTPError, URLError
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import httpx2 as httpx
 
 from exante.errors import InputError, RunError
+from exante.models.loops import result_of, stepwise
+from exante.models.pace import Pace, pause_asked
+from exante.models.replies import FaultError, fault_of, models_in, said_in
+from exante.models.servers import ServerSettings
 from exante.records import Message
+from exante.speakers import CHARACTERS_PER_TOKEN, Bill, Memory, Said
 
 KEY = "EXANTE_API_KEY"
 """Environment variable that holds the key, if one is needed."""
 _MOST_BYTES = 16 << 20
-_SAID = 200
-"""Characters of an endpoint's own message that are shown."""
 _LONGEST_PAUSE_SECONDS = 60.0
+_FIRST_PAUSE_SECONDS = 1.0
+_CONNECT_SECONDS = 10.0
+_LATER, _KEYS = (408, 429), (401, 403)
+"""Statuses that pass with time, and with another key."""
+_FIXES = {
+    400: "shorten the prompt or ask for fewer tokens, if it says so; else the server cannot do it",
+    401: f"set the environment variable {KEY} to a key that it knows",
+    403: f"set the environment variable {KEY} to a key that may do this",
+    404: "check the URL (it ends in /v1) and the name of the model",
+}
+
+
+T = TypeVar("T")
+
+
+class Ask(NamedTuple):
+    """One question: a conversation, and what is sent beside it."""
+
+    messages: Sequence[Message]
+    options: Mapping[str, Any] = {}
+    """Fields of the request that differ from the endpoint's own, such as `seed`."""
+    label: str = ""
+    """What it is called in messages."""
 
 
 class EndpointSpeaker:
     """Asks `URL/chat/completions`, several conversations at a time, and again after passing faults.
 
-    Tried again, with doubling pauses: 429, 5xx, no connection, no answer in time, and a reply that
-    is no chat completion. Anything else is final.
+    Tried again, with growing and jittered pauses: 429, 5xx, no connection or a broken one, no
+    answer in time, and a reply that is no chat completion. Anything else is final.
     """
 
     def __init__(
@@ -41,13 +69,11 @@ class EndpointSpeaker:
         model: str,
         *,
         max_new_tokens: int = 1024,
-        timeout_seconds: float = 120.0,
-        tries: int = 5,
-        pause_seconds: float = 1.0,
-        at_once: int = 8,
-        sleep: Callable[[float], None] = time.sleep,
+        settings: ServerSettings = ServerSettings(),  # noqa: B008 (immutable)
+        memory: Memory | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """`url` ends before `/chat/completions`; `sleep` is what waits between tries.
+        """`url` ends before `/chat/completions`; `memory` keeps replies; `sleep` waits.
 
         Raises:
             InputError: the URL holds a user, password or query, or would carry the key in the open.
@@ -55,94 +81,211 @@ class EndpointSpeaker:
         self.url = url.rstrip("/")
         self.model = model
         self.name = f"{self.url}#{model}"
+        self.settings = settings
         self._options = {"temperature": 0, "max_tokens": max_new_tokens}
-        self._timeout, self._tries, self._pause = timeout_seconds, tries, pause_seconds
-        self._at_once, self._sleep = at_once, sleep
+        self._memory, self._sleep = memory, sleep
+        self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)
+        self._jitter = random.Random()
         self._key = os.environ.get(KEY, "").strip()
-        _check(self.url, keyed=bool(self._key))
-        # A redirect would take the key to another host.
-        self._opener = build_opener(_NoRedirect())
+        _check(self.url, self._key)
+        self._bill = Bill()
+        """What was asked without a memory, and retries."""
+
+    @property
+    def bill(self) -> Bill:
+        """What was asked so far; with a memory all that is in it, for it was paid for, too."""
+        kept = self._memory.all() if self._memory is not None else ()
+        bill = sum(map(_counted, kept), self._bill)
+        cost = self.settings.cost(bill.prompt_tokens, bill.tokens)
+        return bill.model_copy(update={"cost": cost})
+
+    def foresee(self, conversations: Sequence[Sequence[Message]]) -> Bill:
+        """The most that these conversations may take, by four characters to a token."""
+        asked = sum(_tokens_of(messages) for messages in conversations)
+        written = len(conversations) * int(self._options["max_tokens"])
+        cost = self.settings.cost(asked, written)
+        return Bill(requests=len(conversations), prompt_tokens=asked, tokens=written, cost=cost)
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
-        """The next turn of each conversation, in order, at temperature 0.
+        """The next turn of each conversation, in order, at temperature 0; its answer alone.
 
         Raises:
             RunError: the endpoint cannot be reached or gives no chat completion, after retries.
         """
-        with ThreadPoolExecutor(self._at_once) as pool:
-            waiting = [pool.submit(self._one, messages) for messages in conversations]
-            try:
-                return [future.result() for future in waiting]
-            finally:
-                for future in waiting:
-                    future.cancel()
+        said = dict(self.each([Ask(messages) for messages in conversations]))
+        return [said[place].text for place in range(len(conversations))]
 
-    def _one(self, messages: Sequence[Message]) -> str:
-        body = {
-            "model": self.model,
-            "messages": [message.model_dump() for message in messages],
-            **self._options,
-        }
-        sent = json.dumps(body).encode()
-        fault = _FaultError("it was not asked", final=True)
-        for number in range(self._tries):
+    def each(self, asks: Sequence[Ask]) -> Iterator[tuple[int, Said]]:
+        """Replies as they come, each with the place of its question; remembered ones first.
+
+        The same question is asked once. A reply is in the memory before it is told here.
+
+        Raises:
+            RunError: as `reply`; replies that had come by then are told before it is raised.
+        """
+        places: dict[str, list[int]] = {}
+        for place, ask in enumerate(asks):
+            places.setdefault(self._identity(ask), []).append(place)
+        for key in list(places):
+            known = self._memory.get(key) if self._memory is not None else None
+            if known is not None:
+                yield from ((place, known) for place in places.pop(key))
+        if places:
+            replies = self._replies({key: asks[found[0]] for key, found in places.items()})
+            for key, said in stepwise(replies):
+                yield from ((place, said) for place in places[key])
+
+    def served(self) -> dict[str, Any]:
+        """What the server tells of the model on `URL/models`; empty where it tells nothing of it.
+
+        Not every server lists all that it serves: `transformers serve` knows its cache only.
+
+        Raises:
+            RunError: the endpoint cannot be reached, or wants another key.
+        """
+        listed = result_of(self._models())
+        return next((one for one in listed if one.get("id") == self.model), {})
+
+    async def _replies(self, asks: Mapping[str, Ask]) -> AsyncGenerator[tuple[str, Said], None]:
+        gate = asyncio.Semaphore(self.settings.at_once)
+        async with self._client() as client:
+            keys = {
+                asyncio.create_task(self._one(client, key, ask, gate)): key
+                for key, ask in asks.items()
+            }
+            pending = set(keys)
             try:
-                return _text_of(self._post(sent))
-            except _FaultError as error:
+                while pending:
+                    done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    # What came is told before what failed.
+                    for task in sorted(done, key=lambda task: task.exception() is not None):
+                        yield keys[task], task.result()
+            finally:
+                for task in keys:
+                    task.cancel()
+                await asyncio.gather(*keys, return_exceptions=True)
+
+    async def _one(
+        self, client: httpx.AsyncClient, key: str, ask: Ask, gate: asyncio.Semaphore
+    ) -> Said:
+        body = self._body(ask)
+        booked = _tokens_of(ask.messages) + int(body["max_tokens"])
+        async with gate:
+            said = await self._persist(
+                lambda: self._completion(client, json.dumps(body).encode()), booked, ask.label
+            )
+        if said.prompt_tokens is not None and said.tokens is not None:
+            self._pace.settle(booked, said.prompt_tokens + said.tokens)
+        if self._memory is not None:
+            self._memory.put(key, said)
+        else:
+            self._bill += _counted(said)
+        return said
+
+    async def _models(self) -> list[dict[str, Any]]:
+        async with self._client() as client:
+            return await self._persist(lambda: self._listed(client), 0)
+
+    async def _persist(
+        self, attempt: Callable[[], Awaitable[T]], tokens: int, label: str = ""
+    ) -> T:
+        """What the attempt gives, tried again after passing faults.
+
+        Raises:
+            RunError: it met a final fault, or too many passing ones.
+        """
+        fault = FaultError("it was not asked", fix="ask it")
+        for number in range(self.settings.tries):
+            await self._sleep(self._pace.book(_now(), tokens))
+            try:
+                return await attempt()
+            except FaultError as error:
                 fault = error
-            if fault.final or number == self._tries - 1:
+            if fault.fix or number == self.settings.tries - 1:
                 break
-            pause = max(fault.wait_seconds, self._pause * 2**number)
-            self._sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+            pause = _FIRST_PAUSE_SECONDS * 2**number * self._jitter.uniform(0.5, 1.0)
+            if fault.wait_seconds:
+                # Nobody else is to knock in the meantime.
+                self._pace.hold(_now() + min(fault.wait_seconds, _LONGEST_PAUSE_SECONDS))
+            await self._sleep(min(pause, _LONGEST_PAUSE_SECONDS))
+            self._bill += Bill(retries=1)
         raise RunError(
             f"no reply: {self._hidden(str(fault))}",
-            where=self.name,
-            fix=f"check the URL, the model's name and {KEY}"
-            if fault.final
-            else "try again later: it may be overloaded or down",
+            where=f"{self.name}: {label}" if label else self.name,
+            fix=fault.fix
+            or "see whether the server is up, then give the same command again: "
+            "what it had answered is kept",
         ) from None
 
-    def _post(self, sent: bytes) -> bytes:
+    async def _completion(self, client: httpx.AsyncClient, sent: bytes) -> Said:
+        return said_in(await self._exchange(client, "POST", "/chat/completions", sent))
+
+    async def _listed(self, client: httpx.AsyncClient) -> list[dict[str, Any]]:
+        try:
+            return models_in(await self._exchange(client, "GET", "/models"))
+        except FaultError as fault:
+            if fault.status in (None, *_LATER, *_KEYS):
+                raise
+            return []
+
+    async def _exchange(
+        self, client: httpx.AsyncClient, method: str, path: str, sent: bytes | None = None
+    ) -> bytes:
+        seconds = self.settings.timeout_seconds
+        read = bytearray()
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                client.stream(method, self.url + path, content=sent) as reply,
+            ):
+                async for chunk in reply.aiter_bytes():
+                    read += chunk
+                    if len(read) > _MOST_BYTES:
+                        raise FaultError("its reply is too long", fix="ask another server")
+        except TimeoutError:
+            raise FaultError(f"no answer within {seconds:g} seconds") from None
+        except httpx.HTTPError as error:
+            raise FaultError(str(error) or f"connection lost ({type(error).__name__})") from None
+        wait = pause_asked(reply.headers)
+        if reply.status_code != httpx.codes.OK:
+            raise fault_of(reply.status_code, bytes(read), wait, _FIXES)
+        if wait:
+            self._pace.hold(_now() + min(wait, _LONGEST_PAUSE_SECONDS))
+        return bytes(read)
+
+    def _client(self) -> httpx.AsyncClient:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        request = Request(f"{self.url}/chat/completions", sent, headers, method="POST")
-        try:
-            with self._opener.open(request, timeout=self._timeout) as reply:
-                return bytes(reply.read(_MOST_BYTES))
-        except HTTPError as error:
-            with error:
-                raise _fault_of(error) from None
-        except (URLError, HTTPException, OSError) as error:
-            raise _FaultError(
-                str(getattr(error, "reason", error)) or type(error).__name__
-            ) from None
+        # A redirect would take the key to another host.
+        return httpx.AsyncClient(
+            headers=headers,
+            follow_redirects=False,
+            # Nor does what is meant for this machine go through a proxy.
+            trust_env=not _is_local(str(urlsplit(self.url).hostname)),
+            timeout=httpx.Timeout(self.settings.timeout_seconds, connect=_CONNECT_SECONDS),
+        )
+
+    def _body(self, ask: Ask) -> dict[str, Any]:
+        messages = [message.model_dump() for message in ask.messages]
+        return {"model": self.model, "messages": messages, **self._options, **ask.options}
+
+    def _identity(self, ask: Ask) -> str:
+        """Hash of the address and all that is sent."""
+        text = json.dumps([self.url, self._body(ask)], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def _hidden(self, text: str) -> str:
         """The text without the key, should an endpoint repeat it."""
         return text.replace(self._key, "...") if self._key else text
 
 
-class _FaultError(Exception):
-    """One try that gave no reply."""
+def _check(url: str, key: str) -> None:
+    """Refuse an address that is none, holds secrets, or would carry the key in the open.
 
-    def __init__(self, said: str, *, final: bool = False, wait_seconds: float = 0.0) -> None:
-        super().__init__(said)
-        self.final = final
-        self.wait_seconds = wait_seconds
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """Leaves redirects to be reported as what they are."""
-
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """None: not followed."""
-        del req, fp, code, msg, headers, newurl
-
-
-def _check(url: str, *, keyed: bool) -> None:
+    Raises:
+        InputError: it does, or the key cannot stand in a header.
+    """
     parts = urlsplit(url)
     if parts.username is not None or parts.query:
         raise InputError(
@@ -152,7 +295,13 @@ def _check(url: str, *, keyed: bool) -> None:
         )
     if not parts.hostname:
         raise InputError("the URL of an endpoint names no host", where=url, fix="http://HOST/v1#M")
-    if keyed and parts.scheme == "http" and not _is_local(parts.hostname):
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InputError(f"no URL: {error}", where=url, fix="http://HOST/v1#M") from None
+    if not (key.isascii() and key.isprintable()):
+        raise InputError(f"{KEY} holds what no key may hold", fix="set it to the key alone")
+    if key and parts.scheme == "http" and not _is_local(parts.hostname):
         raise InputError(
             f"{KEY} would be sent in the open",
             where=url,
@@ -167,31 +316,21 @@ def _is_local(host: str) -> bool:
         return host == "localhost"
 
 
-def _fault_of(error: HTTPError) -> _FaultError:
-    """What a status means; the endpoint's own words are cut short."""
-    try:
-        said = " ".join(error.read(4096).decode("utf-8", "replace").split())
-    except (OSError, HTTPException):
-        said = ""
-    passing = error.code == 429 or error.code >= 500
-    waits = str(error.headers.get("Retry-After") or "")
-    return _FaultError(
-        f"status {error.code} {said[:_SAID]}".strip(),
-        final=not passing,
-        wait_seconds=float(waits) if waits.isascii() and waits.isdigit() else 0.0,
+def _counted(said: Said) -> Bill:
+    told = said.prompt_tokens is not None and said.tokens is not None
+    return Bill(
+        requests=1,
+        prompt_tokens=said.prompt_tokens or 0,
+        tokens=said.tokens or 0,
+        uncounted=int(not told),
     )
 
 
-def _text_of(raw: bytes) -> str:
-    """The text of a chat completion; a reply without words (a filter's, say) is no fault."""
-    try:
-        found: Any = json.loads(raw)
-    except (ValueError, RecursionError):
-        raise _FaultError("its reply is no JSON") from None
-    try:
-        text = found["choices"][0]["message"]["content"]
-    except (KeyError, IndexError, TypeError):
-        raise _FaultError("its reply holds no choices[0].message.content") from None
-    if text is not None and not isinstance(text, str):
-        raise _FaultError("the content of its reply is no text")
-    return text or ""
+def _tokens_of(messages: Sequence[Message]) -> int:
+    """An estimate: four characters to a token."""
+    characters = sum(len(message.content) for message in messages)
+    return -(-characters // CHARACTERS_PER_TOKEN)
+
+
+def _now() -> float:
+    return time.monotonic()

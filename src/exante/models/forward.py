@@ -19,7 +19,7 @@ from exante.models.masks import added, per_kind
 from exante.models.packed import NOBODY, Group, pack, visible
 from exante.objectives.logprobs import chunk_tokens, linear_logprobs, target_logprobs
 
-_WIDEST_EAGER = 512
+WIDEST_EAGER = 512
 """Tokens: up to here, on a CPU, plain matrix products beat the fused attention kernel: 0.49 seconds
 against 0.60 at 256 tokens, 0.69 against 0.71 at 512, 1.08 against 0.82 at 768."""
 _TOLERANCE = {torch.float32: 1e-4}
@@ -67,9 +67,10 @@ def logits_of(model: Any, states: Tensor) -> Tensor:
     return adjust(logits) if adjust else logits
 
 
-def choose_attention(model: Any, width: int) -> None:
-    """Set the attention that suits rows of this width on the model's device."""
-    name = "eager" if model.device.type == "cpu" and width <= _WIDEST_EAGER else "sdpa"
+def choose_attention(model: Any, width: int, device: str | None = None) -> None:
+    """Set the attention that suits rows of this width on the device; None: where the model is."""
+    where = device or model.device.type
+    name = "eager" if where == "cpu" and width <= WIDEST_EAGER else "sdpa"
     try:
         model.set_attn_implementation(name)
     except ValueError:

@@ -8,15 +8,10 @@ from typing import Any
 import torch
 
 from exante.errors import InputError
+from exante.models.devices import sampling_dtype
+from exante.models.folders import resolve, weights_fingerprint
 from exante.models.forward import logits_of
-from exante.models.load import (
-    context_length,
-    load_model,
-    load_tokenizer,
-    resolve,
-    sampling_dtype,
-    weights_fingerprint,
-)
+from exante.models.load import context_length, load_model, load_tokenizer
 from exante.models.padded import right_padded, within_tokens
 from exante.models.sample import Request, SamplingSettings, sample
 
@@ -42,6 +37,11 @@ class LocalCompleter:
     def eos_id(self) -> int:
         """The token that ends a turn."""
         return int(self.tokenizer.eos_token_id)
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end a turn."""
+        return frozenset({self.eos_id})
 
     @property
     def pad_id(self) -> int:

@@ -88,6 +88,15 @@ def peak_bytes(device: str) -> int:
     return status_bytes("VmHWM")
 
 
+def device_bytes(device: str) -> int:
+    """Memory that a device has in all: of the first GPU, or of this machine."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[1])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def status_bytes(field: str) -> int:
     """A number of bytes that Linux tells about this process.
 

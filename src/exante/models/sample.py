@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Literal, Protocol
@@ -27,11 +27,12 @@ from exante.models.forward import logits_of
 from exante.models.masks import added, per_kind
 from exante.models.padded import right_padded
 
-_CACHE_BYTES = 512 << 20
+CACHE_BYTES = 512 << 20
 """Memory for keys and values on a CPU, unless `batch_size` asks for another number of rows."""
 _CACHE_SHARE = 0.5
 """Of a GPU's free memory."""
-_MOST_ROWS = 512
+MOST_ROWS = 512
+FEWEST_ROWS = 8
 _REFILL = {"cpu": 1 / 8, "cuda": 7 / 8}
 """New rows are admitted when no more than this share of the slots is in use. Attention reads as
 many columns as the oldest row has, so that young rows beside old ones cost a CPU, which is bound by
@@ -55,6 +56,10 @@ class SamplingSettings(BaseModel):
     """Rows decoded together; None takes as many as fit into a fixed share of memory."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the weights while sampling; `auto` is bfloat16 on GPUs that have it, else float32."""
+    engine: Literal["exante", "vllm"] = "exante"
+    """`vllm` samples in a process of its own; read by the sample step."""
+    gpus: int = Field(default=1, ge=1)
+    """Over how many vLLM splits the model (tensor parallelism)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,7 @@ class Sampled:
     id: str
     sample: int
     token_ids: tuple[int, ...]
-    """The whole turn: forced tokens, sampled tokens, EOS if it came."""
+    """The whole turn: forced tokens, sampled tokens, its end if it came."""
     logprobs: tuple[float, ...]
     """Of each token of the turn, forced ones included, in nats, at temperature 1."""
     finish: Literal["stop", "length"]
@@ -84,8 +89,8 @@ class Ends(Protocol):
     """The special tokens that sampling needs to know; a `Chat` has them."""
 
     @property
-    def eos_id(self) -> int:
-        """The token that ends a turn."""
+    def stop_ids(self) -> Collection[int]:
+        """The tokens that end a turn."""
         ...
 
     @property
@@ -94,19 +99,21 @@ class Ends(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One turn to be sampled."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One turn to be sampled, known by its identity: two may ask for the same."""
 
     request: Request
     sample: int
 
     @property
     def start(self) -> tuple[int, ...]:
+        """What is read before the first token is sampled."""
         return self.request.prompt_ids + self.request.forced_ids
 
     @property
     def parts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows of equal parts are read once."""
         return self.request.prompt_ids, self.request.forced_ids
 
 
@@ -127,13 +134,13 @@ def sample(
     if ordered:
         longest = len(ordered[-1].prompt_ids) + len(ordered[-1].forced_ids)
         columns = longest + settings.max_new_tokens
-        rows = min(settings.batch_size or _rows_that_fit(model, columns), len(ordered) * settings.n)
-        yield from _Decoder(model, chat, settings, SlotCache(model.config, rows, columns)).run(
-            deque(_Row(r, i) for r in ordered for i in range(settings.n))
+        rows = min(settings.batch_size or rows_that_fit(model, columns), len(ordered) * settings.n)
+        yield from Decoder(model, chat, settings, SlotCache(model.config, rows, columns)).run(
+            deque(Row(r, i) for r in ordered for i in range(settings.n))
         )
 
 
-class _Decoder:
+class Decoder:
     """Rows in slots; what is kept per row has one entry per slot, the first `live` in use."""
 
     def __init__(
@@ -141,8 +148,9 @@ class _Decoder:
     ) -> None:
         self.model, self.chat, self.settings, self.cache = model, chat, settings, cache
         rows = cache.slots.rows
-        self.rows: list[_Row] = []
+        self.rows: list[Row] = []
         self.device = model.device
+        self.stops = torch.tensor(sorted(chat.stop_ids), device=self.device)
         longest = settings.max_new_tokens
         self.tokens = torch.zeros(rows, longest, dtype=torch.long, device=self.device)
         self.logprobs = torch.zeros(rows, longest, device=self.device)
@@ -152,18 +160,19 @@ class _Decoder:
         self.forced: list[tuple[float, ...]] = []
 
     @torch.inference_mode()
-    def run(self, waiting: deque[_Row]) -> Iterator[Sampled]:
+    def run(self, waiting: deque[Row]) -> Iterator[Sampled]:
+        """Decode all that wait; turns come as they end."""
         slots = self.cache.slots
         while waiting or slots.live:
             free = slots.rows - slots.live
             if waiting and slots.live <= slots.rows * _REFILL.get(self.device.type, 7 / 8):
-                states = self._admit([waiting.popleft() for _ in range(min(free, len(waiting)))])
+                states = self.admit([waiting.popleft() for _ in range(min(free, len(waiting)))])
                 first = slots.live - len(states)
             else:
-                states, first = self._step(), 0
+                states, first = self.step(), 0
             yield from self._choose(states, first)
 
-    def _admit(self, rows: list[_Row]) -> Tensor:
+    def admit(self, rows: list[Row]) -> Tensor:
         """Read each new prompt once; returns the last state of every new row."""
         starts = [list(group) for _, group in groupby(rows, key=lambda row: row.parts)]
         ids, mask = right_padded([group[0].start for group in starts], self.chat.pad_id)
@@ -182,7 +191,7 @@ class _Decoder:
         last = first + len(rows)
         self.counts[first:last] = 0
         if self.settings.temperature:
-            drawn = np.stack([_uniforms(row, self.settings) for row in rows])
+            drawn = np.stack([self.drawn(row) for row in rows])
             self.uniforms[first:last] = torch.from_numpy(drawn).to(self.uniforms)
         forced = [self._forced(states[number], group[0]) for number, group in enumerate(starts)]
         self.forced += [forced[number] for number in sources]
@@ -190,17 +199,21 @@ class _Decoder:
         latest: Tensor = states[where, ends - 1]
         return latest
 
-    def _forced(self, states: Tensor, row: _Row) -> tuple[float, ...]:
+    def drawn(self, row: Row) -> np.ndarray:
+        """The random numbers of a row, one per token that it may have."""
+        return uniforms_of(row, self.settings)
+
+    def _forced(self, states: Tensor, row: Row) -> tuple[float, ...]:
         """Log-probs of the tokens that were put at the start of the turn."""
         count = len(row.request.forced_ids)
         if not count:
             return ()
         start = len(row.request.prompt_ids) - 1
-        logits = self._logits(states[start : start + count])
+        logits = self.logits(states[start : start + count])
         targets = torch.tensor(row.request.forced_ids, device=self.device)
         return tuple((logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(-1)).tolist())
 
-    def _step(self) -> Tensor:
+    def step(self) -> Tensor:
         """Run every row's latest token; returns its state."""
         slots = self.cache.slots
         slots.open()
@@ -228,21 +241,23 @@ class _Decoder:
         live = self.cache.slots.live
         rows = torch.arange(first, live, device=self.device)
         counts = self.counts[first:live].clone()
-        logits = self._logits(states)
+        logits = self.logits(states)
         if self.settings.temperature == 0:
             tokens = logits.argmax(-1)
         else:
-            tokens = _draw(logits / self.settings.temperature, self.uniforms[rows, counts])
+            tokens = draw(logits / self.settings.temperature, self.uniforms[rows, counts])
         logprobs = logits.gather(-1, tokens[:, None])[:, 0] - logits.logsumexp(-1)
         self.tokens[rows, counts], self.logprobs[rows, counts] = tokens, logprobs
         self.counts[first:live] = counts + 1
-        over = (tokens == self.chat.eos_id) | (counts + 1 == self.settings.max_new_tokens)
+        stopped = torch.isin(tokens, self.stops)
+        over = stopped | (counts + 1 == self.settings.max_new_tokens)
         ended = [first + place for place in over.nonzero()[:, 0].tolist()]
         if ended:
             yield from map(self._finished, ended)
-            self._leave(ended)
+            self.leave(ended)
 
-    def _leave(self, ended: list[int]) -> None:
+    def leave(self, ended: list[int]) -> None:
+        """Make room: rows at these places are over."""
         places = left_after(ended, self.cache.slots.live)
         stay = torch.tensor(places, dtype=torch.long, device=self.device)
         self.cache.keep(stay)
@@ -259,14 +274,15 @@ class _Decoder:
             sample=row.sample,
             token_ids=(*row.request.forced_ids, *tokens),
             logprobs=(*self.forced[place], *self.logprobs[place, :count].tolist()),
-            finish="stop" if tokens[-1] == self.chat.eos_id else "length",
+            finish="stop" if tokens[-1] in self.chat.stop_ids else "length",
         )
 
-    def _logits(self, states: Tensor) -> Tensor:
+    def logits(self, states: Tensor) -> Tensor:
+        """Of the next tokens, (rows, vocabulary), float32."""
         return logits_of(self.model, states).float()
 
 
-def _draw(logits: Tensor, uniforms: Tensor) -> Tensor:
+def draw(logits: Tensor, uniforms: Tensor) -> Tensor:
     """Tokens by the inverse of the cumulative distribution; logits are (rows, vocabulary)."""
     cumulative = torch.softmax(logits, -1).cumsum(-1)
     # Scaled by the total, because a cumulative sum of floats ends a little beside 1.
@@ -275,15 +291,17 @@ def _draw(logits: Tensor, uniforms: Tensor) -> Tensor:
     return tokens.clamp(max=logits.shape[-1] - 1)
 
 
-def _rows_that_fit(model: Any, columns: int) -> int:
+def rows_that_fit(model: Any, columns: int) -> int:
+    """How many rows of so many tokens are decoded together, by the memory there is."""
     size = columns * token_bytes(model.config.get_text_config(), model.dtype.itemsize)
-    room: float = _CACHE_BYTES
+    room: float = CACHE_BYTES
     if model.device.type == "cuda":
         room = _CACHE_SHARE * torch.cuda.mem_get_info(model.device)[0]
-    return max(8, min(_MOST_ROWS, int(room // size)))
+    return max(FEWEST_ROWS, min(MOST_ROWS, int(room // size)))
 
 
-def _uniforms(row: _Row, settings: SamplingSettings) -> np.ndarray:
+def uniforms_of(row: Row, settings: SamplingSettings) -> np.ndarray:
+    """Random numbers below 1, named after seed, request and sample."""
     name = f"{settings.seed} {row.request.id} {row.sample}".encode()
     seed = int.from_bytes(hashlib.sha256(name).digest()[:8], "little")
     return np.random.default_rng(seed).random(settings.max_new_tokens, dtype=np.float32)

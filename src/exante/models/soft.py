@@ -69,7 +69,7 @@ def greedy_after(
     while True:
         token = int(logits_of(model, states.last_hidden_state[0, -1]).argmax())
         ids.append(token)
-        if token == target.chat.eos_id:
+        if token in target.chat.stop_ids:
             return tuple(ids), "stop"
         if len(ids) == max_new_tokens:
             return tuple(ids), "length"

@@ -7,18 +7,14 @@ from typing import Any
 
 from exante.errors import InputError, RunError
 from exante.models.chat import Chat
+from exante.models.devices import sampling_dtype
 from exante.models.endpoint import EndpointSpeaker
-from exante.models.load import (
-    context_length,
-    load_chat,
-    load_model,
-    resolve,
-    sampling_dtype,
-    weights_fingerprint,
-)
+from exante.models.folders import resolve, weights_fingerprint
+from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
+from exante.models.servers import settings_for
 from exante.records import Message
-from exante.speakers import Speaker
+from exante.speakers import Memory, Speaker
 
 _SCHEMES = ("http://", "https://")
 _REPLY_TOKENS = 1024
@@ -42,12 +38,13 @@ class LocalSpeaker:
         Raises:
             RunError: a conversation is longer than the model can read.
         """
+        opening = self.chat.encode(self.chat.beginning("free"))
         requests = [
-            Request(str(place), self.chat.prompt_ids(messages))
+            Request(str(place), self.chat.prompt_ids(messages), opening)
             for place, messages in enumerate(conversations)
         ]
         limit = context_length(self.model)
-        longest = max((len(request.prompt_ids) for request in requests), default=0)
+        longest = max((len(r.prompt_ids) + len(r.forced_ids) for r in requests), default=0)
         if longest + self.settings.max_new_tokens > limit:
             raise RunError(
                 f"a conversation of {longest} tokens and a reply of "
@@ -60,25 +57,42 @@ class LocalSpeaker:
         return [texts[request.id] for request in requests]
 
 
-def load_speaker(name: str, max_new_tokens: int = _REPLY_TOKENS) -> Speaker:
+def load_speaker(
+    name: str, max_new_tokens: int = _REPLY_TOKENS, memory: Memory | None = None
+) -> Speaker:
     """The speaker of that name: a folder, `miniature`, a hub id, or `http(s)://HOST/v1#MODEL`.
 
-    An endpoint's key is read from the environment variable EXANTE_API_KEY.
+    An endpoint's key is read from the environment variable EXANTE_API_KEY, its pace and prices from
+    the file in EXANTE_SERVERS; `memory` keeps what it says.
 
     Raises:
         InputError: there is no such model, or the endpoint's URL lacks the model's name.
     """
     if is_endpoint(name):
-        url, _, served = name.partition("#")
-        if not served:
-            raise InputError(
-                "the URL of an endpoint needs the name of a model", where=url, fix=f"{url}#MODEL"
-            )
-        return EndpointSpeaker(url, served, max_new_tokens=max_new_tokens)
+        return load_endpoint(name, max_new_tokens, memory)
     folder = resolve(name)
     model = load_model(folder, dtype=sampling_dtype("auto"))
     version = weights_fingerprint(folder)[:8]
     return LocalSpeaker(model, load_chat(folder), f"{folder.name}@{version}", max_new_tokens)
+
+
+def load_endpoint(
+    name: str, max_new_tokens: int = _REPLY_TOKENS, memory: Memory | None = None
+) -> EndpointSpeaker:
+    """The endpoint `http(s)://HOST/v1#MODEL`; see `load_speaker`.
+
+    Raises:
+        InputError: it lacks the model's name, or its settings do not fit.
+    """
+    url, _, served = name.partition("#")
+    if not served:
+        raise InputError(
+            "the URL of an endpoint needs the name of a model", where=url, fix=f"{url}#MODEL"
+        )
+    settings = settings_for(name)
+    return EndpointSpeaker(
+        url, served, max_new_tokens=max_new_tokens, settings=settings, memory=memory
+    )
 
 
 def speaker_fingerprint(name: str) -> str:

@@ -37,7 +37,7 @@ class LocalTarget:
     ) -> None:
         """`opened` forces the start of a trace in every turn, as serving does."""
         self.model, self.chat, self.name = model, chat, name
-        self.opening = chat.encode(traces.opening(chat.tag)) if opened else ()
+        self.opening = chat.encode(chat.beginning("open" if opened else "free"))
         self.reply_tokens = reply_tokens
         self._shared = can_share(model)
         self._frames: dict[tuple[Message, ...], tuple[Ids, Ids]] = {}

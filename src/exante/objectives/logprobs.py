@@ -12,11 +12,12 @@ from torch import Tensor
 
 _TILE = 1 << 21
 """Logits that are computed at a time: 8 MB in float32."""
+TILE_BYTES = 4 * _TILE
 _CHUNK = 4096
 """Tokens that are worked on at a time."""
 _ROUND = 64
 """Kernels are built per shape: a few round sizes, instead of a new one at every batch."""
-_KEPT_BYTES = 64 << 20
+KEPT_BYTES = 64 << 20
 """Up to here logits are kept for the backward pass; beyond, they are computed once more."""
 
 
@@ -33,7 +34,7 @@ def linear_logprobs(
     targets: Int[Tensor, " tokens"],
     *,
     bias: Float[Tensor, " vocabulary"] | None = None,
-    kept_bytes: int = _KEPT_BYTES,
+    kept_bytes: int = KEPT_BYTES,
 ) -> Float[Tensor, " tokens"]:
     """`target_logprobs(states @ weight.T + bias, targets)`, a tile of logits at a time.
 

@@ -17,6 +17,8 @@ from exante.pages.wording import Unit, label, rounded
 
 _SMALL, _LARGE = 3.5, 10.0
 """Radius of the points with the fewest and the most tokens, in pixels."""
+_NAMED = 4
+"""Most methods that a headline names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ def headline(compared: Compared) -> str:
         return f"{name} collapsed: it {row.collapsed}"
     if row.behind:
         return f"{name} is behind {_listed([label(n) for n in row.behind])}"
-    alone = [m for m in compared.front if m.name != row.name]
-    beside = f", beside {_listed([label(m.name) for m in alone])}" if alone else ", alone"
+    others = [label(m.name) for m in compared.front if m.name != row.name]
+    listed = _listed(others) if len(others) <= _NAMED else f"{len(others)} others"
+    beside = f", beside {listed}" if others else ", alone"
     return (
         f"{name} is on the Pareto front{beside}" if row in compared.front else f"{name}: no rates"
     )

@@ -33,6 +33,7 @@ _LABELS = {
     "derta": "DeRTa",
     "mocan": "MoCAN",
     "repo": "RePO",
+    "repo_online": "RePO online",
     "simpo": "SimPO",
     "safepatching": "SafePatching",
 }
@@ -43,6 +44,7 @@ _ROLES = {
     "erpo_prefer": "learns preferences",
     "erpo": "stage 3, shorter traces",
 }
+_NEARLY_ALL = 0.9
 _CAPITALS = {"sft": "SFT", "erpo": "ERPO", "dpo": "DPO", "ipo": "IPO", "sacpo": "SACPO"}
 _CAPITALS |= {"bfpo": "BFPO", "modpo": "MODPO"}
 
@@ -253,11 +255,19 @@ def headline(results: Results) -> str:
         return f"{label(first)}: {rounded(after.asr_macro.value, 'share')} of attacks succeed"
     if before.asr_macro.value is None:
         return f"{rounded(after.asr_macro.value, 'share')} of attacks succeed on {label(last)}"
+    if lost := max(_lost(before), _lost(after)):
+        return f"Nothing was measured: {rounded(lost, 'share')} of a model's turns say nothing"
     was, now = (rounded(m.asr_macro.value, "share") for m in (before, after))
     direction = _direction(results, first, last)
     if direction == 0:
         return f"Attack success: {was} before, {now} after, a difference that may be chance"
     return f"Attack success {'falls' if direction < 0 else 'rises'} from {was} to {now}"
+
+
+def _lost(model: ModelResult) -> float:
+    """Share of turns that were cut off or cannot be judged, if that is nearly all; else 0."""
+    lost = (model.truncated + model.undetermined) / (model.turns or 1)
+    return lost if model.turns and lost > _NEARLY_ALL else 0.0
 
 
 def finding(results: Results) -> list[str]:

@@ -122,7 +122,7 @@ def changed(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
         for depth, part in enumerate(path[:-1]):
             inner = node.get("steps", node) if depth else node
             if part in inner:
-                node = inner[part]
+                node = inner[part] = _opened(inner[part], document.get("settings") or {})
             elif depth == 0:
                 raise unknown_name("step", part, inner, where=f"{where}: --set {key}")
             else:
@@ -135,6 +135,13 @@ def changed(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
                 )
         node[path[-1]] = value
     return document
+
+
+def _opened(value: Any, settings: Mapping[str, Any]) -> Any:
+    """A place in which fields are set: a `$name` there is what it stands for, null is empty."""
+    if isinstance(value, str) and value.startswith("$"):
+        value = copy.deepcopy(settings.get(value[1:], value))
+    return {} if value is None else value
 
 
 def filled(value: Any, names: Mapping[str, Any], where: str) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import yaml
 
 from exante.errors import ArtefactError, unknown_name
+from exante.models.ranks import ranks, require_shared
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
 from exante.stages.base import LOCK, RECIPE, Inputs, disk_errors, locked, perform
 from exante.stages.pair import GATE
@@ -48,6 +49,8 @@ def perform_recipe(
 ) -> Scope:
     """Perform every step that `out` does not hold yet; returns the folders by name.
 
+    Every process of a run does this; see `models.ranks`.
+
     `given` are folders of another run that steps may read by name.
 
     Raises:
@@ -59,8 +62,10 @@ def perform_recipe(
         if until not in known:
             raise unknown_name("step", until, known, where="--until")
     run = _Run(recipe, out, listener, until, given)
-    _require_run_folder(out)
+    if ranks().main:
+        _require_run_folder(out)
     with locked(out), disk_errors(out):
+        require_shared(out)
         try:
             for node in recipe.nodes:
                 if isinstance(node, Repeat):
@@ -102,7 +107,7 @@ class _Run:
             inputs = Inputs({**inputs.folders, "steps": dict(self.done)})
         target = self.out / folder
         reused, start = target.exists(), time.monotonic()
-        if not reused:
+        if not reused and ranks().main:
             self.write_down()
         self.listener.started(folder, step.stage.name)
         done = perform(step.stage, config, inputs, target, self.listener.progress)

@@ -1,9 +1,14 @@
-"""Disguises prompts with attack families; for training with some, for evaluation with others."""
+"""Disguises prompts with attack families; for training with some, for evaluation with others.
+
+Prompts that a model could not read with a turn behind them are left out for all models, so that all
+are asked the same.
+"""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +16,14 @@ from pydantic import Field
 
 from exante.attacks import GROUPS, Attack, Probed, expand, load_attack
 from exante.attacks.probes import plain_probes
+from exante.errors import InputError
+from exante.models.chat import Chat
+from exante.models.folders import context_limit
+from exante.models.load import load_chat
 from exante.records import Example, Kind, write_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
 from exante.stages.prompts import EXAMPLES, examples_of
+from exante.stages.served import served_of
 
 _SETTLED = ("trained", "held_out", "separate")
 """Groups whose families never change; published figures rest on them."""
@@ -33,6 +43,9 @@ class AttackConfig(Config):
     """Most prompts of a kind before disguising; drawn with the seed."""
     plain: bool = True
     """Keep the undisguised prompts too."""
+    turn_tokens: int = Field(default=0, ge=0)
+    """Room for a turn: prompts with which it does not fit into what all `models` read are left out,
+    and counted."""
     seed: int = 0
     """Chooses prompts, families and wordings."""
 
@@ -60,12 +73,53 @@ def run(config: AttackConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
             ]
     made += _probes(attacks, made, config)
     unique = list({example.id: example for example in made}.values())
-    write_jsonl(out / EXAMPLES, unique)
-    return {
-        "prompts": len(unique),
-        "kinds": dict(Counter(e.kind for e in unique)),
-        "families": dict(Counter(e.attack for e in unique)),
+    readers = _readers(inputs, config.turn_tokens)
+    kept = [example for example in unique if all(reader.reads(example) for reader in readers)]
+    if unique and not kept:
+        raise InputError(
+            f"with a turn of {config.turn_tokens} tokens no prompt fits into what the models read",
+            fix="lower turn_tokens, or shorten the prompts",
+        )
+    write_jsonl(out / EXAMPLES, kept)
+    summary: Summary = {
+        "prompts": len(kept),
+        "kinds": dict(Counter(e.kind for e in kept)),
+        "families": dict(Counter(e.attack for e in kept)),
     }
+    if len(kept) < len(unique):
+        limit = min(reader.limit for reader in readers)
+        summary["overlong"] = len(unique) - len(kept)
+        summary["notes"] = [
+            f"{len(unique) - len(kept)} of {len(unique)} {config.split} prompts were left out: "
+            f"with a turn of {config.turn_tokens} tokens they are longer than the {limit} that is "
+            "read."
+        ]
+    return summary
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """A model's chat format, and how many tokens of a prompt it has room for."""
+
+    chat: Chat
+    limit: int
+    room: int
+
+    def reads(self, example: Example) -> bool:
+        begun = example.prefill or self.chat.beginning("open")
+        tokens = self.chat.prompt_ids(example.messages) + self.chat.encode(begun)
+        return len(tokens) <= self.room
+
+
+def _readers(inputs: Inputs, turn_tokens: int) -> list[_Reader]:
+    """Of every model that has weights here; what a server's reads is not known."""
+    steps = inputs.many("models").values()
+    folders = [model_of(step) for step in steps if served_of(step) is None]
+    limits = [context_limit(folder) for folder in folders]
+    return [
+        _Reader(load_chat(folder), limit, limit - turn_tokens)
+        for folder, limit in zip(folders, limits, strict=True)
+    ]
 
 
 def _limited(examples: list[Example], config: AttackConfig, rng: random.Random) -> list[Example]:
@@ -103,4 +157,12 @@ def _probes(attacks: dict[str, Attack], made: list[Example], config: AttackConfi
     return [*plain_probes()[:most], *disguised] if disguised else []
 
 
-STAGE = Stage("attack", 1, AttackConfig, run, reads=("prompts",), identity=identity)
+STAGE = Stage(
+    "attack",
+    2,
+    AttackConfig,
+    run,
+    reads=("prompts",),
+    optional=("models",),
+    identity=identity,
+)

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from exante.errors import ArtefactError, ExanteError, InputError, RunError
+from exante.models.ranks import alone, await_path, from_main, ranks, together
 from exante.records import write_json
 
 STAMP = "stage.json"
@@ -31,9 +32,10 @@ RECIPE = "recipe.yaml"
 LOCK = ".lock"
 MODEL = "model"
 MODEL_POINTER = "model.json"
+SERVER = "server.json"
 
 Tell = Callable[[int, int, str], None]
-"""Progress of a stage: done, of how many, and a few words."""
+"""Progress of a stage: done, of how many, and a few words; of 0, words that shall stay."""
 Summary = dict[str, Any]
 
 
@@ -86,41 +88,67 @@ class Stage:
     """Roles that may be missing."""
     identity: Callable[[Any], dict[str, Any]] = field(default=lambda _: {})
     """What outside things add to the fingerprint, such as the sha256 of a file."""
+    parallel: Callable[[Any], bool] = lambda _: False
+    """With these settings, can several processes run it together? Else the main one does. Where
+    they can, the folder is common to all, and only the main process writes what the stage leaves.
+    """
+
+
+def in_parallel(_: Any) -> bool:
+    """For stages that several processes can always run together."""
+    return True
 
 
 def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell) -> Path:
     """Fill `out` unless it already holds this very result.
 
+    Of several processes all return when the folder is there; only the main one stamps and renames.
+
     Raises:
         ArtefactError: `out` holds something else, or an input is no artefact; nothing is lost.
         RunError: the disk is full or cannot be written; what was finished stays.
     """
-    identity = _identity(stage, config, inputs)
+    identity = from_main(lambda: _identity(stage, config, inputs))
     fingerprint = _hash(identity)
-    if out.exists():
+    if from_main(out.exists):
         _require_same(out, fingerprint, identity)
         return out
     partial = out.with_name(f"{out.name}.{fingerprint[:8]}.partial")
     started = datetime.now(UTC)
     with disk_errors(partial):
-        partial.mkdir(parents=True, exist_ok=True)
-        summary = stage.run(config, inputs, partial, tell)
-        write_json(
-            partial / STAMP,
-            {
-                **identity,
-                "fingerprint": fingerprint,
-                "summary": summary,
-                "record": {
-                    "started": started.isoformat(timespec="seconds"),
-                    "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-                    "versions": {name: version(name) for name in ("torch", "transformers")},
-                    "python": platform.python_version(),
-                    "machine": platform.machine(),
-                },
-            },
-        )
-        return partial.rename(out)
+        if ranks().main:
+            partial.mkdir(parents=True, exist_ok=True)
+        summary: Summary = {}
+        if stage.parallel(config):
+            together()
+            await_path(partial)
+            summary = stage.run(config, inputs, partial, tell)
+        elif ranks().main:
+            with alone():
+                summary = stage.run(config, inputs, partial, tell)
+        if ranks().main:
+            write_json(
+                partial / STAMP,
+                {**identity, "fingerprint": fingerprint, "summary": summary, **_record(started)},
+            )
+            partial.rename(out)
+        together()
+        await_path(out)
+    return out
+
+
+def _record(started: datetime) -> dict[str, Any]:
+    """When, how long and by what a stage was performed."""
+    record = {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
+        "versions": {name: version(name) for name in ("torch", "transformers")},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+    }
+    if ranks().count > 1:
+        record["processes"] = ranks().count
+    return {"record": record}
 
 
 def stamp_of(folder: Path) -> dict[str, Any]:
@@ -161,6 +189,12 @@ def model_of(folder: Path) -> Path:
     if pointer.is_file():
         path = Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
         return path if path.is_absolute() else (folder / path).resolve()
+    if (folder / SERVER).is_file():
+        raise ArtefactError(
+            "the model is behind a server, and this step needs its weights",
+            where=str(folder),
+            fix="leave the step out, or give a folder with the weights",
+        )
     raise ArtefactError("holds no model", where=str(folder), fix="name a step that makes one")
 
 
@@ -171,13 +205,26 @@ def point_at(model: Path, folder: Path) -> None:
     write_json(folder / MODEL_POINTER, {"path": path})
 
 
+def point_as(artefact: Path, folder: Path) -> None:
+    """Point at what another artefact points at: a model, or one behind a server."""
+    if (artefact / SERVER).is_file():
+        shutil.copyfile(artefact / SERVER, folder / SERVER)
+    else:
+        point_at(model_of(artefact), folder)
+
+
 @contextmanager
 def locked(run: Path) -> Iterator[None]:
     """Hold a run folder; the system lets go when the process ends, however it ends.
 
+    Of several processes of one run, the main one holds it for all.
+
     Raises:
         InputError: another process works in it, or it cannot be written.
     """
+    if not ranks().main:
+        yield
+        return
     with disk_errors(run):
         run.mkdir(parents=True, exist_ok=True)
         handle = (run / LOCK).open("a+")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Literal
 
 from exante import rules
 from exante.errors import InputError
 from exante.models.chat import with_system
-from exante.models.load import context_length, load_chat, load_model
+from exante.models.folders import context_limit, copy_model
+from exante.models.load import load_chat
 from exante.records import Message
 from exante.stages.base import MODEL, Config, Inputs, Stage, Summary, Tell, model_of
 
@@ -40,14 +40,14 @@ def run(config: InstructConfig, inputs: Inputs, out: Path, tell: Tell) -> Summar
     policy, ruleset = model_of(inputs.one("policy")), rules.load(config.rules)
     text = rules.render(ruleset) if config.detail == "full" else rules.brief(ruleset)
     chat = with_system(load_chat(policy), f"{_TASK}\n\n{text}")
-    tokens, limit = len(chat.prompt_ids(_ASKED)), context_length(load_model(policy))
+    tokens, limit = len(chat.prompt_ids(_ASKED)), context_limit(policy)
     if tokens >= limit:
         raise InputError(
             f"the rules take {tokens} tokens, and the model reads {limit}",
             where=config.rules,
             fix="take detail: brief, or fewer rules",
         )
-    shutil.copytree(policy, out / MODEL, dirs_exist_ok=True)
+    copy_model(policy, out / MODEL)
     chat.tokenizer.save_pretrained(out / MODEL)
     return {"rules": ruleset.name, "prompt_tokens": tokens}
 

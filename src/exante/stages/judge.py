@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from exante import rules
 from exante.errors import InputError
+from exante.judges import Answered, Judge, PaidJudge
+from exante.judges import model_of as judging_model
 from exante.judges.traces import Turn, judge_generations
 from exante.models.chat import Chat
 from exante.models.load import load_chat
-from exante.records import Example, Generation, Judged, Traced, read_jsonl, write_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.models.ranks import ranks, together
+from exante.models.speaker import is_endpoint
+from exante.records import Example, Generation, Judged, Judgement, Traced, read_jsonl, write_jsonl
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_as
+from exante.stages.journal import Journal, foretold, paid
 from exante.stages.judges import judge_identity, open_judge, reads_request
-from exante.stages.partial import put, resumed
+from exante.stages.partial import forgotten, merged, own_file, put, resumed
 from exante.stages.prompts import all_prompts_by_id
 from exante.stages.reason import traced_of
 from exante.stages.sample import GENERATIONS
+from exante.stages.served import served_of, told_pieces
 
 JUDGED = "judged.jsonl"
 _PARTIAL = "judged.partial.jsonl"
@@ -41,10 +48,14 @@ def identity(config: JudgeConfig) -> dict[str, str]:
 
 
 def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
-    """Write every turn together with its judgement; nothing is generated again."""
+    """Write every turn together with its judgement; nothing is generated again.
+
+    Where the judge is a model, each of several processes runs it on a share of the turns.
+    """
     sampled = inputs.one("generations")
-    chat = load_chat(model_of(sampled))
-    ruleset, judge = rules.load(config.rules), open_judge(config.judge)
+    chat = None if served_of(sampled) else load_chat(model_of(sampled))
+    journal = Journal(out)
+    ruleset, judge = rules.load(config.rules), open_judge(config.judge, journal)
     turns = read_jsonl(sampled / GENERATIONS, Generation)
     own = len(turns)
     needed = [turn.example_id for turn in turns]
@@ -52,25 +63,31 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     examples = all_prompts_by_id(prompts, config.split, needed=needed)
     written = inputs.optional("traces")
     if written is not None:
+        chat = chat or load_chat(model_of(sampled))
         turns += _adopted(traced_of(written), examples, {g.example_id for g in turns}, chat)
-    judged = resumed(out / _PARTIAL, Judged)
-    with (out / _PARTIAL).open("a", encoding="utf-8") as file:
-        for start in range(len(judged), len(turns), _TOGETHER):
+    done = {_key(j.generation) for j in resumed(out / _PARTIAL, Judged)}
+    mine = ranks().share(turns)
+    waiting = [turn for turn in mine if _key(turn) not in done]
+    _foretell(judge, waiting, examples, config, tell)
+    tag = chat.tag if chat else "think"
+    with own_file(out / _PARTIAL).open("a", encoding="utf-8") as file:
+        for start in range(0, len(waiting), _TOGETHER):
             part = [
                 Turn(turn, plain_request(turn, examples, config.judge), _pieces(turn, chat))
-                for turn in turns[start : start + _TOGETHER]
+                for turn in waiting[start : start + _TOGETHER]
             ]
-            found = judge_generations(part, judge=judge, ruleset=ruleset, tag=chat.tag)
-            new = [
-                Judged(generation=turn.generation, judgement=judgement)
-                for turn, judgement in zip(part, found, strict=True)
-            ]
-            put(new, file)
-            judged += new
-            tell(len(judged), len(turns), "turns")
+            put(_judged(part, judge_generations(part, judge=judge, ruleset=ruleset, tag=tag)), file)
+            tell(len(mine) - len(waiting) + start + len(part), len(mine), "turns")
+    together()
+    if not ranks().main:
+        return {}
+    known = {_key(j.generation): j for j in merged(out / _PARTIAL, Judged)}
+    judged = [known[_key(turn)] for turn in turns]
     write_jsonl(out / JUDGED, judged)
-    (out / _PARTIAL).unlink()
-    point_at(model_of(sampled), out)
+    forgotten(out / _PARTIAL)
+    journal.drop()
+    point_as(sampled, out)
+    bill = judge.bill if isinstance(judge, PaidJudge) else None
     policy = [j.judgement for j in judged[:own]]
     return {
         "judge": judge.name,
@@ -78,7 +95,46 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         "answers": dict(Counter(j.answer for j in policy)),
         "unsafe": sum(j.unsafe is True for j in policy),
         "right": sum(j.right for j in policy),
+        **(paid(bill, tell) if bill else {}),
     }
+
+
+def _judged(turns: Sequence[Turn], judgements: Sequence[Judgement]) -> Iterator[Judged]:
+    for turn, judgement in zip(turns, judgements, strict=True):
+        yield Judged(generation=turn.generation, judgement=judgement)
+
+
+def _foretell(
+    judge: Judge,
+    turns: Sequence[Generation],
+    examples: dict[str, Example],
+    config: JudgeConfig,
+    tell: Tell,
+) -> None:
+    """Say what a judge on a server may cost, by whole turns instead of answers alone."""
+    if not isinstance(judge, PaidJudge):
+        return
+    answers = [
+        Answered(
+            example=plain_request(turn, examples, config.judge),
+            answer=turn.text,
+            finish=turn.finish,
+        )
+        for turn in turns
+    ]
+    bill = judge.foresee(answers)
+    if bill is not None:
+        foretold(bill, tell)
+
+
+def parallel(config: JudgeConfig) -> bool:
+    """Does the judge run a model here? Other judges are quick, or served to all from one place."""
+    found = judging_model(config.judge)
+    return found is not None and not is_endpoint(found[2])
+
+
+def _key(turn: Generation) -> tuple[str, str, int]:
+    return turn.source, turn.example_id, turn.sample
 
 
 def plain_request(turn: Generation, examples: dict[str, Example], judge: str) -> Example:
@@ -99,8 +155,10 @@ def plain_request(turn: Generation, examples: dict[str, Example], judge: str) ->
     return examples.get(asked.goal_id, asked)
 
 
-def _pieces(turn: Generation, chat: Chat) -> list[str]:
-    return chat.pieces([i for i in turn.token_ids if i != chat.eos_id])
+def _pieces(turn: Generation, chat: Chat | None) -> list[str]:
+    if chat is None:
+        return told_pieces(turn)
+    return chat.pieces([i for i in turn.token_ids if i not in chat.stop_ids])
 
 
 def judged_of(folder: Path) -> list[Judged]:
@@ -129,10 +187,11 @@ def _adopted(
 
 STAGE = Stage(
     "judge",
-    1,
+    2,
     JudgeConfig,
     run,
     reads=("generations", "prompts"),
     optional=("traces",),
     identity=identity,
+    parallel=parallel,
 )

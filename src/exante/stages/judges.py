@@ -12,10 +12,11 @@ from exante.judges.costs import CostJudge
 from exante.judges.guards import GuardJudge, known_guard
 from exante.judges.rubric import RubricJudge
 from exante.models.cost import HEAD, CostModel, cost_fingerprint, load_cost_model
+from exante.models.folders import resolve, weights_fingerprint
 from exante.models.guard import load_guard
-from exante.models.load import resolve, weights_fingerprint
 from exante.models.speaker import load_speaker, speaker_fingerprint
 from exante.rows import sha256_of
+from exante.speakers import Memory
 from exante.stages import base
 
 _GRADING_TOKENS = 512
@@ -24,8 +25,10 @@ _ANSWER_ALONE = ("miniature", "strings", "learned", "ensemble", "labels", "given
 """Judges that read the answer and what is known of the prompt, but not its words."""
 
 
-def open_judge(name: str) -> Judge:
+def open_judge(name: str, memory: Memory | None = None) -> Judge:
     """The judge of that name: `rubric:SPEAKER`, `guard:KIND@FOLDER`, `cost:FOLDER`, or of `judges`.
+
+    `memory` keeps what a judge on a server says.
 
     Raises:
         InputError: there is no such judge, or its file or model is missing or not of its kind.
@@ -35,7 +38,7 @@ def open_judge(name: str) -> Judge:
         return load_judge(name)
     which, kind, model = found
     if which == "rubric":
-        return RubricJudge(load_speaker(model, max_new_tokens=_GRADING_TOKENS))
+        return RubricJudge(load_speaker(model, max_new_tokens=_GRADING_TOKENS, memory=memory))
     if which == "cost":
         return CostJudge(open_cost_model(Path(model)))
     # Known before gigabytes are read.

@@ -13,7 +13,8 @@ from pydantic import Field
 from exante.errors import InputError
 from exante.estimates import Estimate, ratio_of_totals
 from exante.models.chat import Chat
-from exante.models.load import load_chat, load_model, sampling_dtype
+from exante.models.devices import sampling_dtype
+from exante.models.load import load_chat, load_model
 from exante.models.sample import SamplingSettings, sample
 from exante.records import Example, Record, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of

@@ -87,4 +87,4 @@ def imitable(example: Example, tag: str) -> list[Traced]:
     return [Traced(example_id=example.id, text=response.text, level=level)]
 
 
-STAGE = Stage("offline", 1, OfflineConfig, run, reads=("policy", "prompts"))
+STAGE = Stage("offline", 2, OfflineConfig, run, reads=("policy", "prompts"))

@@ -1,4 +1,8 @@
-"""Files that a killed stage continues: whole lines count, a torn last one is owed again."""
+"""Files that a killed stage continues: whole lines count, a torn last one is owed again.
+
+Of several processes each appends to a file of its own, beside that of the main one; whoever
+continues, in whatever number, reads them all.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,71 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO, TypeVar
 
-from exante.records import Record, read_jsonl
+from exante.models.ranks import await_path, ranks
+from exante.records import Record, parse_line
 
 R = TypeVar("R", bound=Record)
 
 
 def resumed(path: Path, model: type[R]) -> list[R]:
-    """What an interrupted run had finished; the file then holds nothing else.
+    """What interrupted processes had finished; this one's file then holds whole lines only.
 
     Raises:
         InputError: a whole line is no such record.
     """
+    mine = own_file(path)
+    if mine.is_file():
+        whole = mine.with_name(f"{mine.name}.whole")
+        whole.write_text("".join(line + "\n" for line in whole_lines(mine)), encoding="utf-8")
+        # At once: another process may be reading it.
+        whole.replace(mine)
+    return [record for file in _files(path) for record in _records(file, model)]
+
+
+def merged(path: Path, model: type[R]) -> list[R]:
+    """What all processes have finished; to be called when they have."""
+    files = [_file(path, number) for number in range(ranks().count)]
+    for file in files:
+        await_path(file)
+    return [record for file in {*files, *_files(path)} for record in _records(file, model)]
+
+
+def own_file(path: Path) -> Path:
+    """The file this process appends to; that of the main one is `path` itself."""
+    return _file(path, ranks().number)
+
+
+def forgotten(path: Path) -> None:
+    """Remove the files of all processes."""
+    for file in _files(path):
+        file.unlink()
+
+
+def whole_lines(path: Path) -> list[str]:
+    """The lines of a file that are JSON; none where there is no file."""
     if not path.is_file():
         return []
-    whole = [line for line in path.read_text(encoding="utf-8").split("\n") if _is_json(line)]
-    path.write_text("".join(line + "\n" for line in whole), encoding="utf-8")
-    return read_jsonl(path, model)
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if _is_json(line)]
 
 
 def put(records: Iterable[Record], file: TextIO) -> None:
     """Append records, which a kill of this process can no longer take."""
     file.writelines(record.model_dump_json() + "\n" for record in records)
     file.flush()
+
+
+def _file(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.stem}.{number}{path.suffix}") if number else path
+
+
+def _files(path: Path) -> list[Path]:
+    """The files of all processes that ever worked on this."""
+    others = path.parent.glob(f"{path.stem}.*{path.suffix}")
+    return sorted(file for file in {path, *others} if file.is_file())
+
+
+def _records(file: Path, model: type[R]) -> list[R]:
+    return [parse_line(line, model, where=str(file)) for line in whole_lines(file)]
 
 
 def _is_json(line: str) -> bool:

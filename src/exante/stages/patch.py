@@ -6,7 +6,7 @@ from pathlib import Path
 
 from exante import supervision
 from exante.errors import InputError
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, in_parallel, model_of
 from exante.stages.judge import judged_of
 from exante.training import PatchSettings, TokenLoss, TokenRow, TrainSettings, fit_patches
 
@@ -48,4 +48,4 @@ def run(config: PatchConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     )
 
 
-STAGE = Stage("patch", 1, PatchConfig, run, reads=("policy", "judged"))
+STAGE = Stage("patch", 1, PatchConfig, run, reads=("policy", "judged"), parallel=in_parallel)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from exante.models.ranks import ranks
 from exante.records import Pair, read_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, in_parallel, model_of, point_at
 from exante.stages.pair import PAIRS
 from exante.training import PairLoss, TrainSettings, fit_pairs
 
@@ -29,7 +30,8 @@ def run(config: PreferConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     reference = inputs.optional("reference")
     pairs = read_jsonl(inputs.one("pairs") / PAIRS, Pair)
     if not pairs:
-        point_at(policy, out)
+        if ranks().main:
+            point_at(policy, out)
         return {"items": 0}
     summary = fit_pairs(
         pairs,
@@ -43,4 +45,12 @@ def run(config: PreferConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     return asdict(summary)
 
 
-STAGE = Stage("prefer", 2, PreferConfig, run, reads=("policy", "pairs"), optional=("reference",))
+STAGE = Stage(
+    "prefer",
+    2,
+    PreferConfig,
+    run,
+    reads=("policy", "pairs"),
+    optional=("reference",),
+    parallel=in_parallel,
+)

@@ -7,14 +7,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeFloat
+from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
 from exante.judges import HarmJudge, load_judge
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
+from exante.stages.journal import Journal, paid
 from exante.stages.prompts import examples_of
-from exante.teachers import load_teacher
+from exante.stages.teachers import open_teacher, teacher_identity
+from exante.stages.written import written_turns
+from exante.teachers import PaidTeacher
 from exante.teachers.filters import FilterSettings, Views, sift
 
 TRACED = "traced.jsonl"
@@ -27,7 +30,7 @@ class ReasonConfig(Config):
     rules: str
     """`miniature`, `general`, or a rule set file."""
     teacher: str
-    """A known teacher, or `package.module:Class`."""
+    """A known teacher, `server:URL#MODEL`, `local:FOLDER`, or `package.module:Class`."""
     judge: str
     """The judge that checks answers against labels."""
     trace: bool = True
@@ -40,23 +43,35 @@ class ReasonConfig(Config):
     """What the filters let through."""
     seed: int = 0
     """Chooses wordings and levels."""
+    earlier: str | None = Field(default=None, exclude=True)
+    """A run or step whose turns are taken where nothing that they depend on has changed. Turns are
+    the same either way, so it is no part of what identifies this step."""
 
 
 def identity(config: ReasonConfig) -> dict[str, str]:
-    """The rules' content: editing a clause makes other traces."""
-    return {"rules": rules.load(config.rules).hash}
+    """The content of the rules, for editing a clause makes other traces, and a local teacher's."""
+    return {"rules": rules.load(config.rules).hash, **teacher_identity(config.teacher)}
 
 
 def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write right turns and negative thoughts, and the rejected ones with their reasons."""
-    ruleset, teacher = rules.load(config.rules), load_teacher(config.teacher)
+    journal = Journal(out)
+    ruleset, teacher = rules.load(config.rules), open_teacher(config.teacher, journal)
     judge = load_judge(config.judge)
     examples = {e.id: e for e in examples_of(inputs.one("prompts"), "train")}
+    work = written_turns(
+        teacher,
+        list(examples.values()),
+        ruleset,
+        config.seed,
+        out=out,
+        earlier=Path(config.earlier) if config.earlier else None,
+        tell=tell,
+    )
     written: list[Traced] = []
-    for done, example in enumerate(examples.values(), start=1):
-        turns = teacher.write(example, ruleset, config.seed)
+    for example, one in zip(examples.values(), work.written, strict=True):
+        turns = list(one.turns)
         written += _with_trace(turns, example, config) if config.trace else _bare(turns)
-        tell(done, len(examples), "prompts")
     views = Views(
         answer=judge.judge,
         trace_harmful=judge.harmful if isinstance(judge, HarmJudge) else None,
@@ -65,12 +80,18 @@ def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     write_jsonl(out / TRACED, found.kept)
     write_jsonl(out / "rejected.jsonl", found.rejected)
     write_json(out / "rules.json", {"name": ruleset.name, "hash": ruleset.hash})
+    journal.drop()
+    bill = teacher.bill if isinstance(teacher, PaidTeacher) else None
     return {
+        "teacher": teacher.name,
+        "asked": work.asked,
+        "without_turns": sum(not one.turns for one in work.written),
         "written": len(written),
         "kept": len(found.kept),
         "roles": dict(Counter(t.role for t in found.kept)),
         "levels": dict(Counter(t.level for t in found.kept if t.role == "right")),
         "rejected": found.counts,
+        **(paid(bill, tell) if bill else {}),
     }
 
 

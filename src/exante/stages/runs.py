@@ -14,7 +14,8 @@ from typing import Any, Literal
 import yaml
 
 from exante.errors import InputError
-from exante.models.load import opened_trace
+from exante.models.adapters import is_adapter
+from exante.models.folders import opened_trace
 from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of
 
 
@@ -47,7 +48,7 @@ def final_model(run: Path) -> Path:
     Raises:
         InputError: there is no model.
     """
-    if (run / "config.json").is_file():
+    if (run / "config.json").is_file() or is_adapter(run):
         return run
     if (run / STAMP).is_file():
         return model_of(run)
@@ -87,7 +88,7 @@ def _newest_model(run: Path) -> Path | None:
     """The last finished step that made a model; of an unfinished run, as far as it has come."""
     made = {
         str(stamp.get("record", {}).get("started", "")): path
-        for path, stamp in _stamps(run).items()
+        for path, stamp in stamps_of(run).items()
         if (path / MODEL).is_dir() or stamp["stage"] == "gate"
     }
     return made[max(made)] if made else None
@@ -102,7 +103,7 @@ def judged_run(run: Path) -> JudgedRun:
         InputError: there is no report, or a step it was made from is not there.
     """
     steps = {**_steps(run.parent), **_steps(run)} if run.is_dir() else {}
-    reports = [p for p, stamp in _stamps(run).items() if stamp["stage"] == "report"]
+    reports = [p for p, stamp in stamps_of(run).items() if stamp["stage"] == "report"]
     if not reports:
         raise InputError(
             "holds no report", where=str(run), fix="give the folder of `align` or `evaluate`"
@@ -149,10 +150,10 @@ def _found(steps: Mapping[str, Path], fingerprint: str, what: str, run: Path) ->
 
 def _steps(folder: Path) -> dict[str, Path]:
     """Folders of finished steps by fingerprint."""
-    return {str(stamp["fingerprint"]): path for path, stamp in _stamps(folder).items()}
+    return {str(stamp["fingerprint"]): path for path, stamp in stamps_of(folder).items()}
 
 
-def _stamps(folder: Path) -> dict[Path, dict[str, Any]]:
+def stamps_of(folder: Path) -> dict[Path, dict[str, Any]]:
     """Stamps of the steps of a folder; what is none of ours is passed over."""
     found: dict[Path, dict[str, Any]] = {}
     for path in sorted(folder.glob(f"*/{STAMP}")):

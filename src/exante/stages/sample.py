@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from exante import traces
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import (
-    context_length,
-    load_chat,
-    load_model,
-    sampling_dtype,
-    weights_fingerprint,
-)
+from exante.models.devices import sampling_dtype
+from exante.models.folders import context_limit, weights_fingerprint
+from exante.models.load import load_chat, load_model
+from exante.models.ranks import alone, from_main, ranks, together
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
+from exante.models.vllm_engine import remove_job, sample_apart
 from exante.records import Example, Generation, Kind, write_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
-from exante.stages.partial import put, resumed
+from exante.stages.base import (
+    Config,
+    Inputs,
+    Stage,
+    Summary,
+    Tell,
+    model_of,
+    point_as,
+    point_at,
+)
+from exante.stages.journal import Journal
+from exante.stages.partial import forgotten, merged, own_file, put, resumed
 from exante.stages.prompts import examples_of
+from exante.stages.served import Served, sample_served, served_of
 
 GENERATIONS = "generations.jsonl"
 _PARTIAL = "sampled.partial.jsonl"
@@ -43,29 +52,41 @@ class SampleConfig(Config):
 
 
 def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
-    """Write one generation per prompt and sample, in the prompts' order."""
-    folder = model_of(inputs.one("policy"))
-    dtype = sampling_dtype(config.sampling.precision)
-    model, chat = load_model(folder, dtype=dtype), load_chat(folder)
-    asked = examples_of(inputs.one("prompts"), config.split)
-    examples = [e for e in asked if config.kinds is None or e.kind in config.kinds]
-    _require_room(examples, chat, model, config)
-    before = resumed(out / _PARTIAL, Generation)
-    done = {(g.example_id, g.sample): g for g in before}
-    fingerprint = weights_fingerprint(folder)
+    """Write one generation per prompt and sample, in the prompts' order.
+
+    Of several processes, each samples a share of the prompts; what a turn says depends on prompt,
+    sample and seed, and not on who sampled it.
+    """
+    policy = inputs.one("policy")
+    if (served := served_of(policy)) is not None:
+        if not ranks().main:
+            return {}
+        with alone():
+            return _through_server(served, config, inputs, out, tell)
+    folder = model_of(policy)
+    chat, examples = load_chat(folder), _examples(config, inputs)
+    _require_room(examples, chat, context_limit(folder), config)
+    done = {(g.example_id, g.sample) for g in resumed(out / _PARTIAL, Generation)}
+    fingerprint = from_main(lambda: weights_fingerprint(folder))
     requests = {e.id: _request(e, chat, config) for e in examples}
-    n = config.sampling.n
-    waiting = [r for r in requests.values() if any((r.id, i) not in done for i in range(n))]
-    with (out / _PARTIAL).open("a", encoding="utf-8") as file:
-        for turn in sample(model, chat, waiting, config.sampling):
-            generation = _generation(turn, requests[turn.id], chat, fingerprint)
+    places = range(config.sampling.n)
+    own = _own(requests.values())
+    waiting = [r for r in own if any((r.id, i) not in done for i in places)]
+    have = sum((r.id, i) in done for r in own for i in places)
+    with own_file(out / _PARTIAL).open("a", encoding="utf-8") as file:
+        for turn in _turns(folder, chat, waiting, config.sampling, done, out):
             if (turn.id, turn.sample) not in done:
-                done[turn.id, turn.sample] = generation
-                put([generation], file)
-            tell(len(done), len(requests) * n, "turns")
-    ordered = [done[r.id, i] for r in requests.values() for i in range(n)]
+                have += 1
+                put([_generation(turn, requests[turn.id], chat, fingerprint)], file)
+            tell(have, len(own) * len(places), "turns")
+    together()
+    if not ranks().main:
+        return {}
+    found = {(g.example_id, g.sample): g for g in merged(out / _PARTIAL, Generation)}
+    ordered = [found[r.id, i] for r in requests.values() for i in places]
     write_jsonl(out / GENERATIONS, ordered)
-    (out / _PARTIAL).unlink()
+    forgotten(out / _PARTIAL)
+    remove_job(out)
     point_at(folder, out)
     return {
         "turns": len(ordered),
@@ -73,8 +94,54 @@ def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         "truncated": sum(g.finish == "length" for g in ordered),
         "rendered": _rendered(requests.values()),
         "template": hashlib.sha256(str(chat.tokenizer.chat_template).encode()).hexdigest(),
-        "dtype": dtype,
+        "dtype": sampling_dtype(config.sampling.precision),
     }
+
+
+def _own(requests: Iterable[Request]) -> list[Request]:
+    """This process's share of the prompts: as many short and long ones as any other's."""
+    return ranks().share(sorted(requests, key=lambda r: len(r.prompt_ids) + len(r.forced_ids)))
+
+
+def _turns(
+    folder: Path,
+    chat: Chat,
+    requests: Sequence[Request],
+    settings: SamplingSettings,
+    done: Collection[tuple[str, int]],
+    out: Path,
+) -> Iterator[Sampled]:
+    """The turns of a saved model, as they come, from the engine asked for."""
+    if settings.engine == "vllm":
+        return sample_apart(folder, chat.stop_ids, requests, settings, done=done, folder=out)
+    model = load_model(folder, dtype=sampling_dtype(settings.precision))
+    return sample(model, chat, requests, settings)
+
+
+def _examples(config: SampleConfig, inputs: Inputs) -> list[Example]:
+    asked = examples_of(inputs.one("prompts"), config.split)
+    return [e for e in asked if config.kinds is None or e.kind in config.kinds]
+
+
+def _through_server(
+    served: Served, config: SampleConfig, inputs: Inputs, out: Path, tell: Tell
+) -> Summary:
+    """The same for a policy behind a server.
+
+    Raises:
+        InputError: the start of a turn is to be forced.
+    """
+    if config.trace != "free":
+        raise InputError(
+            f"trace: {config.trace} puts text at the start of a turn, which no server takes",
+            where=served.name,
+            fix="trace: free, and open the trace where the model is served",
+        )
+    found = sample_served(served, _examples(config, inputs), config.sampling, out, tell)
+    write_jsonl(out / GENERATIONS, found.turns)
+    point_as(inputs.one("policy"), out)
+    Journal(out).drop()
+    return found.summary
 
 
 def _rendered(requests: Iterable[Request]) -> str:
@@ -87,7 +154,7 @@ def _rendered(requests: Iterable[Request]) -> str:
 
 def request_of(example: Example, chat: Chat, trace: traces.Start) -> Request:
     """The prompt as token ids, with what is forced: an attacker's prefill, or the trace's start."""
-    text = example.prefill or traces.beginning(trace, chat.tag)
+    text = example.prefill or chat.beginning(trace)
     return Request(example.id, chat.prompt_ids(example.messages), chat.encode(text) if text else ())
 
 
@@ -110,10 +177,9 @@ def _generation(turn: Sampled, request: Request, chat: Chat, fingerprint: str) -
 
 
 def _require_room(
-    examples: Sequence[Example], chat: Chat, model: object, config: SampleConfig
+    examples: Sequence[Example], chat: Chat, limit: int, config: SampleConfig
 ) -> None:
     """Prompt and turn must fit into what the model can read."""
-    limit = context_length(model)
     for example in examples:
         request = _request(example, chat, config)
         start = len(request.prompt_ids) + len(request.forced_ids)
@@ -126,4 +192,12 @@ def _require_room(
             )
 
 
-STAGE = Stage("sample", 2, SampleConfig, run, reads=("policy", "prompts"))
+STAGE = Stage(
+    "sample",
+    3,
+    SampleConfig,
+    run,
+    reads=("policy", "prompts"),
+    # vLLM has processes of its own.
+    parallel=lambda config: config.sampling.engine != "vllm",
+)

@@ -12,7 +12,8 @@ from pydantic import Field, model_validator
 from exante.attacks.attackers import StreamSettings, TreeSettings
 from exante.attacks.search import ASKING, Found, SearchAttack, aim, load_search
 from exante.attacks.suffixes import GradientSettings, SuffixSettings
-from exante.models.load import load_chat, load_model, sampling_dtype
+from exante.models.devices import sampling_dtype
+from exante.models.load import load_chat, load_model
 from exante.models.speaker import load_speaker, speaker_fingerprint
 from exante.models.target import LocalTarget
 from exante.records import Example, Record, write_jsonl

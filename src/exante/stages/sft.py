@@ -11,9 +11,11 @@ from pydantic import Field
 
 from exante import traces
 from exante.models.chat import Chat
-from exante.models.load import load_chat, mark_trace
+from exante.models.folders import mark_trace
+from exante.models.load import load_chat
+from exante.models.ranks import ranks
 from exante.records import Message
-from exante.stages.base import MODEL, Config, Inputs, Stage, Summary, Tell, model_of
+from exante.stages.base import MODEL, Config, Inputs, Stage, Summary, Tell, in_parallel, model_of
 from exante.stages.prompts import prompts_by_id
 from exante.stages.reason import traced_of
 from exante.training import TokenRow, TrainSettings, fit_tokens
@@ -58,7 +60,8 @@ def run(config: SftConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         on_step=lambda step, steps, loss: tell(step, steps, f"steps, loss {loss:.3f}"),
     )
     traced = any(turn.level != "none" for turn in turns)
-    mark_trace(out / MODEL, "open" if traced else "free")
+    if ranks().main:
+        mark_trace(out / MODEL, "open" if traced else "free")
     return asdict(summary)
 
 
@@ -66,11 +69,15 @@ def as_sampled(
     example_id: str, messages: Sequence[Message], text: str, chat: Chat, *, opened: bool
 ) -> TokenRow:
     """The turn as it would be sampled: after an opening by the runtime, or from its beginning."""
-    prompt, opening = chat.prompt_ids(messages), traces.opening(chat.tag)
+    opening, begun = traces.opening(chat.tag), chat.begun(text)
     if opened and text.startswith(opening):
-        given = (*prompt, *chat.encode(opening))
-        return TokenRow(example_id, given, chat.turn(text.removeprefix(opening)))
-    return TokenRow(example_id, prompt, chat.turn(text))
+        given, learned = chat.beginning("open"), text.removeprefix(opening)
+    else:
+        own = chat.beginning("free")
+        given = own if begun.startswith(own) else ""
+        learned = begun.removeprefix(given)
+    prompt = (*chat.prompt_ids(messages), *chat.encode(given))
+    return TokenRow(example_id, prompt, (*chat.encode(learned), chat.eos_id))
 
 
-STAGE = Stage("sft", 3, SftConfig, run, reads=("policy", "prompts", "traces"))
+STAGE = Stage("sft", 4, SftConfig, run, reads=("policy", "prompts", "traces"), parallel=in_parallel)

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from exante import plugins
-from exante.errors import InputError
-from exante.formats import Reading
-from exante.models.load import load_chat, load_model, resolve, weights_fingerprint
+from exante.models.folders import resolve, weights_fingerprint
+from exante.models.load import load_chat, load_model
 from exante.models.probe import looks_untrained
-from exante.records import Example, write_json, write_jsonl
-from exante.rows import sha256_of
+from exante.records import Kind, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, point_at
-from exante.stages.dataset import Rejected, brings_answers, read_data
+from exante.stages.mix import Mixed, Portion, identity_of, mixed, portions_of
 from exante.stages.prompts import SPLITS
-from exante.stages.tables import split_by_group, table_examples
+from exante.stages.served import address_of, pin_server
+from exante.stages.tables import split_by_group
 
 SOURCES: dict[str, str] = {"miniature": "exante.miniature.prompts:examples"}
 """Embedded prompts by name: functions from a seed to examples by split."""
@@ -28,12 +26,12 @@ class SourceConfig(Config):
     """What to pin: a model or prompts."""
 
     model: str | None = None
-    """`miniature`, a folder, or a Hugging Face id."""
+    """`miniature`, a folder, a Hugging Face id, or `server:http://HOST/v1#MODEL`."""
     data: str | None = None
-    """`miniature`, or a JSONL or CSV file (several with commas between them)."""
+    """`miniature`, a mix (YAML), or files and hub data sets with commas between them."""
     column: str | None = None
     """Column of the prompt; None looks for a usual name."""
-    kind: Literal["harmful", "benign", "borderline", "capability"] | None = None
+    kind: Kind | None = None
     """Kind of prompts that do not say theirs."""
     format: str | None = None
     """Format of files with answers (`exante ls formats`); None goes by their columns."""
@@ -54,14 +52,21 @@ class SourceConfig(Config):
 
 
 def identity(config: SourceConfig) -> dict[str, str]:
-    """The hash of what lies outside: a changed file is another artefact."""
+    """The hash of what lies outside: a changed file is another artefact.
+
+    A model on a server is its address; what the server tells is compared when it is sampled.
+    """
+    if config.model is not None and address_of(config.model):
+        return {}
     if config.model is not None:
         return {"weights": weights_fingerprint(resolve(config.model))}
-    return {name: sha256_of(Path(name)) for name in _files(config)}
+    return identity_of(_portions(config))
 
 
 def run(config: SourceConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write a pointer to the model, or the prompts by split."""
+    if config.model is not None and (address := address_of(config.model)):
+        return pin_server(address, out)
     if config.model is not None:
         folder = resolve(config.model)
         model, chat = load_model(folder), load_chat(folder)
@@ -72,46 +77,42 @@ def run(config: SourceConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
             "vocabulary": len(chat.tokenizer),
             "untrained": looks_untrained(model, chat),
         }
+    return _pin_prompts(config, out)
+
+
+def _pin_prompts(config: SourceConfig, out: Path) -> Summary:
+    """Write the prompts by split, and what they are made of."""
+    found: Mixed | None = None
     if config.data in SOURCES:
         splits = plugins.load(SOURCES, config.data, "data source")(config.seed)
-        rejected: list[Rejected] = []
     else:
-        splits, rejected = _from_files(config)
+        found = mixed(_portions(config))
+        shares = (config.validation_share, config.test_share)
+        splits = split_by_group(found.examples, *shares, fixed=found.splits)
     for split in SPLITS:
         write_jsonl(out / f"{split}.jsonl", splits.get(split, []))
-    if rejected:
-        write_jsonl(out / "rejected.jsonl", rejected)
-    write_json(out / "source.json", {"data": config.data, "sha256": identity(config)})
-    counts = {split: len(splits.get(split, [])) for split in SPLITS}
-    return {"data": config.data, **counts, **({"rejected": len(rejected)} if rejected else {})}
+    summary: Summary = {
+        "data": config.data,
+        **{split: len(splits.get(split, [])) for split in SPLITS},
+    }
+    if found is not None:
+        summary["portions"] = [one.model_dump(mode="json") for one in found.accounts]
+        if found.rejected:
+            summary["rejected"] = len(found.rejected)
+            write_jsonl(out / "rejected.jsonl", found.rejected)
+    return summary
 
 
-def _from_files(config: SourceConfig) -> tuple[dict[str, list[Example]], list[Rejected]]:
-    """Prompts by split, those that came with answers among them, and rows that did not fit."""
-    examples: list[Example] = []
-    rejected: list[Rejected] = []
-    how = Reading(prefers=config.prefers, kind=config.kind)
-    for path in map(Path, _files(config)):
-        if config.column is None and (config.format or brings_answers(path)):
-            found = read_data(path, form=config.format, how=how)
-            examples += found.examples
-            rejected += found.rejected
-        else:
-            examples += table_examples(path, column=config.column, kind=config.kind)
-    if not examples:
-        raise InputError("holds no prompts", where=config.data, fix="give a file with prompts")
-    twice = [key for key, count in Counter(e.id for e in examples).items() if count > 1]
-    if twice:
-        raise InputError(
-            f"id {twice[0]!r} stands in two files", where=config.data, fix="rename one of the files"
-        )
-    return split_by_group(examples, config.validation_share, config.test_share), rejected
-
-
-def _files(config: SourceConfig) -> list[str]:
+def _portions(config: SourceConfig) -> tuple[Portion, ...]:
     if config.data is None or config.data in SOURCES:
-        return []
-    return [name.strip() for name in config.data.split(",")]
+        return ()
+    wishes = {
+        "columns": {"prompt": config.column} if config.column else {},
+        "kind": config.kind,
+        "format": config.format,
+        "prefers": config.prefers if config.prefers != "better" else None,
+    }
+    return portions_of(config.data, {name: wish for name, wish in wishes.items() if wish})
 
 
-STAGE = Stage("source", 2, SourceConfig, run, identity=identity)
+STAGE = Stage("source", 3, SourceConfig, run, identity=identity)

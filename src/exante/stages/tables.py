@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from exante.errors import InputError
@@ -39,11 +39,17 @@ def table_examples(path: Path, *, column: str | None, kind: Kind | None) -> list
 
 
 def split_by_group(
-    examples: Sequence[Example], validation_share: float, test_share: float
+    examples: Sequence[Example],
+    validation_share: float,
+    test_share: float,
+    fixed: Mapping[str, str] | None = None,
 ) -> dict[str, list[Example]]:
-    """Examples by split; the hash of its group decides where an example goes."""
+    """Examples by split; where `fixed` says nothing, the hash of its group decides."""
     splits: dict[str, list[Example]] = {"train": [], "validation": [], "test": []}
     for example in examples:
+        if fixed and example.split_group in fixed:
+            splits[fixed[example.split_group]].append(example)
+            continue
         digest = hashlib.sha256(example.split_group.encode()).digest()
         place = int.from_bytes(digest[:8], "big") / 2**64
         if place < test_share:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from exante.models.ranks import ranks
 from exante.records import Row, read_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.base import Config, Inputs, Stage, Summary, Tell, in_parallel, model_of, point_at
 from exante.stages.shape import ROWS
 from exante.training import TokenLoss, TokenRow, TrainSettings, fit_tokens
 
@@ -29,7 +30,8 @@ def run(config: TuneConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     reference = inputs.optional("reference")
     rows = [token_row(row) for row in read_jsonl(inputs.one("rows") / ROWS, Row)]
     if not rows:
-        point_at(policy, out)
+        if ranks().main:
+            point_at(policy, out)
         return {"items": 0}
     summary = fit_tokens(
         rows,
@@ -55,4 +57,12 @@ def token_row(row: Row) -> TokenRow:
     )
 
 
-STAGE = Stage("tune", 1, TuneConfig, run, reads=("policy", "rows"), optional=("reference",))
+STAGE = Stage(
+    "tune",
+    1,
+    TuneConfig,
+    run,
+    reads=("policy", "rows"),
+    optional=("reference",),
+    parallel=in_parallel,
+)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from exante.errors import ExanteError, RunError
 from exante.records import Example, Traced
 from exante.rules import RuleSet
+from exante.speakers import Bill
+
+
+class Assignment(NamedTuple):
+    """One prompt to write for, and the rules to go by."""
+
+    example: Example
+    rules: RuleSet
 
 
 class Teacher(Protocol):
@@ -22,3 +32,68 @@ class Teacher(Protocol):
         Same arguments, same turns. What a teacher cannot write it leaves out.
         """
         ...
+
+
+@runtime_checkable
+class BatchTeacher(Teacher, Protocol):
+    """A teacher that is faster with many prompts at once."""
+
+    def write_many(self, assignments: Sequence[Assignment], seed: int) -> list[list[Traced]]:
+        """What `write` gives for each assignment, in order."""
+        ...
+
+
+@runtime_checkable
+class SelectiveTeacher(Teacher, Protocol):
+    """A teacher that goes by a part of the rules only, and says by which."""
+
+    def concerns(self, example: Example, ruleset: RuleSet) -> RuleSet:
+        """The part of the rules that the teacher is to be given for this prompt."""
+        ...
+
+
+@runtime_checkable
+class PaidTeacher(Teacher, Protocol):
+    """A teacher that may ask a server which is paid by the token."""
+
+    @property
+    def bill(self) -> Bill | None:
+        """What was asked so far; None where nothing is paid."""
+        ...
+
+    def foresee(self, assignments: Sequence[Assignment]) -> Bill | None:
+        """The most that these prompts may take; None where nothing is paid."""
+        ...
+
+
+def assignment(teacher: Teacher, example: Example, ruleset: RuleSet) -> Assignment:
+    """The prompt with the rules that the teacher goes by: without a word of its own, all of them.
+
+    Their version is 1 whatever the file says, so that what is written depends on the clauses alone.
+    """
+    if isinstance(teacher, SelectiveTeacher):
+        return Assignment(example, teacher.concerns(example, ruleset))
+    return Assignment(example, ruleset.only([category.id for category in ruleset.categories]))
+
+
+def turns_of(teacher: Teacher, assignments: Sequence[Assignment], seed: int) -> list[list[Traced]]:
+    """The teacher's turns for each assignment, in order, many at once where the teacher can.
+
+    Raises:
+        RunError: the teacher failed, or gave something else than a list of turns per prompt.
+    """
+    fix = "mend the teacher, then give the same command again"
+    try:
+        if isinstance(teacher, BatchTeacher):
+            found = teacher.write_many(assignments, seed)
+        else:
+            found = [teacher.write(one.example, one.rules, seed) for one in assignments]
+    except ExanteError:
+        raise
+    except Exception as error:
+        # Whatever a user's own teacher raises: a message, with the traceback as its cause.
+        said = f"{type(error).__name__}: {error}"
+        raise RunError(f"teacher {teacher.name} failed: {said}", fix=fix) from error
+    if not isinstance(found, list) or len(found) != len(assignments):
+        raise RunError(f"teacher {teacher.name} did not write for each prompt", fix=fix)
+    return found

@@ -31,6 +31,10 @@ class TemplateTeacher:
 
     name = "template@1"
 
+    def concerns(self, example: Example, ruleset: RuleSet) -> RuleSet:
+        """The category that the turns are about: nothing else of the rules enters them."""
+        return ruleset.only([find_category(example, ruleset).id])
+
     def write(self, example: Example, ruleset: RuleSet, seed: int) -> list[Traced]:  # noqa: ARG002
         """Three right turns, then the negative thoughts that fit; the seed changes nothing."""
         category = find_category(example, ruleset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -90,8 +90,14 @@ class Batchable(Protocol):
 T = TypeVar("T", bound=Batchable)
 Parts = list[dict[str, Any]]
 """A batch, in parts that go through the model one after the other."""
-Collate = Callable[[Sequence[Any]], Parts]
-"""The items of a batch to its parts."""
+
+
+class Collate(Protocol):
+    """Items of a batch to parts; `of` is the whole batch where they are only a share of it."""
+
+    def __call__(self, items: Sequence[Any], /, *, of: Sequence[Any] | None = None) -> Parts:
+        """The parts of these items."""
+        ...
 
 
 def groups_of(pairs: Sequence[Pair]) -> list[PairGroup]:
@@ -123,7 +129,14 @@ def _group(prompt: Ids, pairs: Sequence[Pair]) -> PairGroup:
     )
 
 
-def collate_rows(rows: Sequence[TokenRow], pad_id: int, tokens: int, *, shared: bool) -> Parts:
+def collate_rows(
+    rows: Sequence[TokenRow],
+    pad_id: int,
+    tokens: int,
+    *,
+    shared: bool,
+    of: Sequence[TokenRow] | None = None,
+) -> Parts:
     """One batch of rows; its loss is a mean over the tokens of the whole batch that count.
 
     A token counts if it has a weight or a pull. References are there if any token is pulled.
@@ -131,9 +144,10 @@ def collate_rows(rows: Sequence[TokenRow], pad_id: int, tokens: int, *, shared: 
     Raises:
         ValueError: a token is pulled, and its reference log-prob is missing.
     """
-    whole = sum(w != 0 or p != 0 for r in rows for w, p in zip(r.weights, r.pulls, strict=True))
+    batch = of or rows
+    whole = sum(w != 0 or p != 0 for r in batch for w, p in zip(r.weights, r.pulls, strict=True))
     parts: Parts = []
-    for members in _parts(rows, tokens):
+    for members in in_parts(rows, tokens):
         packed = pack([row.group for row in members], pad_id, shared=shared)
         part = {
             "inputs": packed.inputs(),
@@ -141,7 +155,7 @@ def collate_rows(rows: Sequence[TokenRow], pad_id: int, tokens: int, *, shared: 
             "whole": max(1, whole),
             "example_ids": [row.example_id for row in members],
         }
-        if any(any(row.pulls) for row in rows):
+        if any(any(row.pulls) for row in batch):
             part["pulls"] = torch.tensor([pull for row in members for pull in row.pulls])
             part["references"] = torch.tensor([r for row in members for r in _references(row)])
         parts.append(part)
@@ -155,15 +169,22 @@ def _references(row: TokenRow) -> tuple[float, ...]:
     return row.references or (0.0,) * len(row.response_ids)
 
 
-def collate_pairs(groups: Sequence[PairGroup], pad_id: int, tokens: int, *, shared: bool) -> Parts:
+def collate_pairs(
+    groups: Sequence[PairGroup],
+    pad_id: int,
+    tokens: int,
+    *,
+    shared: bool,
+    of: Sequence[PairGroup] | None = None,
+) -> Parts:
     """One batch of groups; its loss is a mean over the pairs of the whole batch.
 
     Per response: reference and length. Per pair: the numbers of its two responses, margin, weight,
     reference log-probs of their fronts, kind, and tokens of the traces.
     """
-    whole = sum(len(group.pairs) for group in groups)
+    whole = sum(len(group.pairs) for group in of or groups)
     parts: Parts = []
-    for members in _parts(groups, tokens):
+    for members in in_parts(groups, tokens):
         packed = pack([group.group for group in members], pad_id, shared=shared)
         chosen: list[int] = []
         rejected: list[int] = []
@@ -200,7 +221,7 @@ def _known(values: Sequence[float | None]) -> torch.Tensor:
     return torch.tensor([math.nan if value is None else value for value in values])
 
 
-def _parts(items: Sequence[T], tokens: int) -> Iterator[list[T]]:
+def in_parts(items: Sequence[T], tokens: int) -> Iterator[list[T]]:
     """The items by falling length, in parts of at most so many tokens."""
     ordered = sorted(items, key=lambda item: -item.group.tokens)
     first = 0
@@ -257,21 +278,23 @@ class LengthWindows(Sampler[list[int]]):
         return iter(batches)
 
 
-def check_rows(rows: Sequence[TokenRow], eos_id: int, limit: int, settings: TrainSettings) -> Any:
+def check_rows(
+    rows: Sequence[TokenRow], stop_ids: Collection[int], limit: int, settings: TrainSettings
+) -> Any:
     """The rows that fit, after checking that each can teach something and teaches to stop.
 
     Raises:
         InputError: no rows; a row without prompt, without supervised tokens or, if it is learned as
-            it stands, without EOS at its end; a row longer than `limit` under `on_overlong: error`,
-            or nothing but such rows.
+            it stands, without the end of a turn; a row longer than `limit` under
+            `on_overlong: error`, or nothing but such rows.
     """
     for row in rows:
         _require_prompt(row.prompt_ids, row.example_id)
         if not row.response_ids:
             raise InputError("a row has no supervised token", where=row.example_id)
-        if not row.targets and row.response_ids[-1] != eos_id:
+        if not row.targets and row.response_ids[-1] not in stop_ids:
             raise InputError(
-                "a row does not end in EOS, so the model would not learn to stop",
+                "a row does not end its turn, so the model would not learn to stop",
                 where=row.example_id,
                 fix="leave out turns that were cut by the length limit",
             )

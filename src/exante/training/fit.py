@@ -1,39 +1,21 @@
-"""Training a policy on rows or pairs: checks before, the Trainer in the middle, a model after."""
+"""Training a policy on rows or pairs: what is checked and scored before, and told after."""
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
-from exante.errors import RunError
-from exante.models.chat import Chat
-from exante.models.compiled import compile_layers, worth_compiling
-from exante.models.forward import can_share, choose_attention, response_logprobs_of, scoring
-from exante.models.load import (
-    autocast,
-    context_length,
-    default_device,
-    load_chat,
-    load_model,
-    save_model,
-    weights_fingerprint,
-)
-from exante.models.memory import peak_bytes, reset_peak, settled
+from exante.errors import InputError
+from exante.models.folders import context_limit, weights_fingerprint
+from exante.models.load import load_chat
+from exante.models.ranks import from_main
 from exante.models.weights import weights_of
 from exante.records import Pair
 from exante.training.data import (
-    Batchable,
-    Collate,
-    Items,
-    LengthWindows,
     TokenRow,
     check_pairs,
     check_rows,
@@ -41,24 +23,20 @@ from exante.training.data import (
     collate_rows,
     groups_of,
 )
-from exante.training.embeddings import keep_embeddings, markup_ids
-from exante.training.losses import PairLoss, TokenLoss, at_reference, pair_loss, token_loss
+from exante.training.first_loss import check_first_loss
+from exante.training.lora import LoraSummary, trainable, whole_weights
+from exante.training.losses import PairLoss, TokenLoss, pair_loss, token_loss
 from exante.training.reference import rows_with_reference, unreferenced, with_reference
+from exante.training.run import Job, Run, engine_for
+from exante.training.run import run as run_job
 from exante.training.settings import TrainSettings
-from exante.training.trainer import (
-    CHECKPOINTS,
-    Loss,
-    ObjectiveTrainer,
-    OnStep,
-    Reporter,
-    arguments,
-    last_checkpoint,
+from exante.training.sharding import (
+    division,
+    require_divisible,
 )
-
-_STEP0_TOLERANCE = {"float32": 1e-3, "bfloat16": 3e-2, "auto": 3e-2}
-"""By which the first loss may miss its closed form, relative to it where that is above 1."""
-_DISPLACED = -0.1
-"""Nats per token below the reference, from which a chosen response counts as pushed down."""
+from exante.training.trainer import (
+    OnStep,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +50,7 @@ class TrainSummary:
     steps: int
     seconds: float
     tokens: int
-    """Tokens of one pass that run through the model, padding left out."""
+    """Tokens of one pass that run through the model in all processes, padding left out."""
     supervised_share: float
     """Scored tokens over those."""
     first_loss: float
@@ -84,9 +62,12 @@ class TrainSummary:
     reference: str = ""
     """Where reference log-probs came from; empty where none are needed."""
     peak_bytes: int | None = None
-    """Most memory: of tensors on a GPU, of the process on a CPU; None where it cannot be told."""
+    """Most memory of any process: of tensors on a GPU, all of it on a CPU; None where it cannot be
+    told."""
     displaced: float | None = None
     """Log-ratio per token of chosen responses at the end, if they became much less likely."""
+    lora: LoraSummary | None = None
+    """Of an adapter; None where all weights were trained."""
 
 
 def fit_tokens(
@@ -109,7 +90,7 @@ def fit_tokens(
         RunError: the loss is not finite.
     """
     job, source = _token_job(rows, policy, settings, loss, reference)
-    run = _run(job, out, settings, on_step)
+    run = run_job(job, out, settings, on_step)
     return _summary(
         run, job, items=len(job.items), dropped=len(rows) - len(job.items), reference=source
     )
@@ -128,11 +109,17 @@ def fit_weights(
 
     For weights that must not lie on a disk, not even as a checkpoint: a killed run starts anew.
     """
+    if division() != "none":
+        raise InputError(
+            "weights that stay in memory cannot be divided among processes",
+            where="accelerate launch",
+            fix="use a config without FSDP or DeepSpeed for this step",
+        )
     job, _ = _token_job(rows, policy, settings, loss, None)
     out.mkdir(parents=True, exist_ok=True)
-    run = _run(job, out, settings, on_step, on_disk=False)
+    run = run_job(job, out, settings, on_step, on_disk=False)
     summary = _summary(run, job, items=len(job.items), dropped=len(rows) - len(job.items))
-    return weights_of(job.model), summary
+    return weights_of(whole_weights(job.model, settings)), summary
 
 
 def _token_job(
@@ -141,17 +128,22 @@ def _token_job(
     settings: TrainSettings,
     loss: TokenLoss | None,
     reference: Path | None,
-) -> tuple[_Job, str]:
+) -> tuple[Job, str]:
     """What a training on rows needs, and where reference log-probs come from."""
-    chat, model = load_chat(policy), load_model(policy)
-    kept: Sequence[TokenRow] = check_rows(rows, chat.eos_id, _limit(model, settings), settings)
-    scored, source = rows_with_reference(kept, reference, chat.pad_id, settings)
-    engine = _engine(model, scored, settings)
+    require_divisible(policy, settings)
+    chat = load_chat(policy)
+    kept: Sequence[TokenRow] = check_rows(rows, chat.stop_ids, _limit(policy, settings), settings)
+    # One model at a time: the policy as it comes in is the reference, or it is loaded after it.
+    own = division() == "none" and (reference is None or _same(policy, reference))
+    model = trainable(policy, chat, settings) if own else None
+    scored, source = rows_with_reference(kept, reference, chat.pad_id, settings, model=model)
+    model = model or trainable(policy, chat, settings)
+    engine = engine_for(model, scored, settings)
     collate = partial(
         collate_rows, pad_id=chat.pad_id, tokens=settings.batch_tokens, shared=engine.shared
     )
     objective = partial(token_loss, settings=loss or TokenLoss())
-    job = _Job(model, chat, scored, settings.batch_size, collate, objective, engine)
+    job = Job(policy, model, chat, scored, settings.batch_size, collate, objective, engine)
     return job, source
 
 
@@ -175,149 +167,36 @@ def fit_pairs(
         InputError: a pair cannot be trained on.
         RunError: at policy = reference the loss is not its closed form, or it is not finite.
     """
-    chat, model = load_chat(policy), load_model(policy)
-    kept = check_pairs(pairs, _limit(model, settings), settings)
+    require_divisible(policy, settings)
+    chat = load_chat(policy)
+    kept = check_pairs(pairs, _limit(policy, settings), settings)
+    # A model whose weights are yet to be divided is no place to score or to check anything.
+    own = division() == "none" and not loss.reference_free and _same(policy, reference)
+    model = trainable(policy, chat, settings) if own else None
+    fronts = loss.tail < 1
     scored, source = (
         (unreferenced(kept), "")
         if loss.reference_free
-        else with_reference(kept, reference, chat, out, settings, fronts=loss.tail < 1)
+        else with_reference(kept, reference, chat, out, settings, fronts=fronts, model=model)
     )
+    model = model or trainable(policy, chat, settings)
     groups = groups_of(scored)
-    engine = _engine(model, groups, settings)
+    engine = engine_for(model, groups, settings)
     objective = partial(pair_loss, settings=loss)
     collate = partial(
         collate_pairs, pad_id=chat.pad_id, tokens=settings.batch_tokens, shared=engine.shared
     )
     # Without a reference there is no closed form to hold the first loss against.
-    own = weights_fingerprint(policy) == weights_fingerprint(reference)
-    if own and not loss.reference_free:
-        _check_step0(model, collate(groups[:8]), loss, settings, engine)
+    if own:
+        check_first_loss(model, collate(groups[:8]), loss, settings, shared=engine.shared)
     # A step takes as many prompts as hold `batch_size` pairs on average.
     prompts = max(1, round(settings.batch_size * len(groups) / len(scored)))
-    job = _Job(model, chat, groups, prompts, collate, objective, engine)
-    run = _run(job, out, settings, on_step)
+    job = Job(policy, model, chat, groups, prompts, collate, objective, engine)
+    run = run_job(job, out, settings, on_step)
     return _summary(run, job, items=len(kept), dropped=len(pairs) - len(kept), reference=source)
 
 
-@dataclass(frozen=True, slots=True)
-class _Engine:
-    """How the model is run."""
-
-    shared: bool
-    compiled: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What one training needs, whatever its kind."""
-
-    model: Any
-    chat: Chat
-    items: Sequence[Batchable]
-    batch_items: int
-    collate: Collate
-    loss: Loss
-    engine: _Engine
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """What the Trainer tells afterwards."""
-
-    epochs: float
-    steps: int
-    seconds: float
-    first_loss: float
-    last_loss: float
-    peak_bytes: int | None
-    displaced: float | None
-
-
-def _engine(model: Any, items: Sequence[Batchable], settings: TrainSettings) -> _Engine:
-    shared = can_share(model)
-    widest = max(item.group.tokens for item in items)
-    if settings.attention == "auto":
-        choose_attention(model, widest)
-    else:
-        model.set_attn_implementation(settings.attention)
-    tokens = sum(item.group.tokens for item in items)
-    compiled = settings.compile == "on" or (
-        settings.compile == "auto" and worth_compiling(model, settings.passes(tokens) * tokens)
-    )
-    return _Engine(shared, compiled)
-
-
-def _run(
-    job: _Job,
-    out: Path,
-    settings: TrainSettings,
-    on_step: OnStep | None,
-    *,
-    on_disk: bool = True,
-) -> _Run:
-    device = default_device()
-    start = time.monotonic()
-    log = out / "log.jsonl"
-    resume = last_checkpoint(out)
-    if resume is None:
-        log.unlink(missing_ok=True)
-    _make_ready(job, settings)
-    lengths = [item.group.tokens for item in job.items]
-    epochs = settings.passes(sum(lengths))
-    with scoring(job.model, shared=job.engine.shared):
-        trainer = ObjectiveTrainer(
-            loss=job.loss,
-            sampler=LengthWindows(lengths, job.batch_items, settings.seed),
-            model=job.model,
-            args=arguments(out, settings, device, epochs, on_disk=on_disk),
-            train_dataset=Items(job.items),
-            data_collator=partial(_only, collate=job.collate),
-            callbacks=[Reporter(log, on_step)],
-        )
-        known = reset_peak(device)
-        with settled():
-            trainer.train(resume_from_checkpoint=resume)
-        trainer.require_finite()
-    peak = peak_bytes(device) if known else None
-    if on_disk:
-        save_model(trainer.accelerator.unwrap_model(trainer.model), job.chat, out / "model")
-    shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
-    return _told(trainer.state, epochs, time.monotonic() - start, peak)
-
-
-def _make_ready(job: _Job, settings: TrainSettings) -> None:
-    job.model.train()
-    if job.engine.compiled:
-        compile_layers(job.model)
-    if settings.embeddings == "markup":
-        keep_embeddings(job.model, markup_ids(job.chat))
-
-
-def _told(state: Any, epochs: float, seconds: float, peak: int | None) -> _Run:
-    """What the Trainer's state says when it is done."""
-    logged = [entry for entry in state.log_history if "loss" in entry]
-    first, last = (logged[0], logged[-1]) if logged else ({}, {})
-    ratio = last.get("chosen_ratio")
-    return _Run(
-        epochs=epochs,
-        steps=state.global_step,
-        seconds=seconds,
-        first_loss=first.get("loss", float("nan")),
-        last_loss=last.get("loss", float("nan")),
-        peak_bytes=peak,
-        displaced=ratio if ratio is not None and ratio < _DISPLACED else None,
-    )
-
-
-def _only(batches: Sequence[Any], collate: Collate) -> Any:
-    """The Trainer asks for a list of one item, which is a whole batch here."""
-    (batch,) = batches
-    return collate(batch)
-
-
-def _summary(
-    run: _Run, job: _Job, *, items: int, dropped: int, reference: str = ""
-) -> TrainSummary:
+def _summary(run: Run, job: Job, *, items: int, dropped: int, reference: str = "") -> TrainSummary:
     groups = [item.group for item in job.items]
     tokens = sum(group.tokens for group in groups)
     supervised = sum(len(response) for group in groups for response in group.responses)
@@ -329,38 +208,14 @@ def _summary(
         layout="shared" if job.engine.shared else "plain",
         compiled=job.engine.compiled,
         reference=reference,
-        **asdict(run),
+        **{field.name: getattr(run, field.name) for field in fields(run)},
     )
 
 
-def _limit(model: Any, settings: TrainSettings) -> int:
-    readable = context_length(model)
+def _same(one: Path, other: Path) -> bool:
+    return from_main(lambda: one == other or weights_fingerprint(one) == weights_fingerprint(other))
+
+
+def _limit(policy: Path, settings: TrainSettings) -> int:
+    readable = context_limit(policy)
     return min(readable, settings.max_length or readable)
-
-
-def _check_step0(
-    model: Any,
-    parts: Sequence[Mapping[str, Any]],
-    loss: PairLoss,
-    settings: TrainSettings,
-    engine: _Engine,
-) -> None:
-    """Policy and reference are the same weights, so the loss has a closed form.
-
-    Raises:
-        RunError: it has not: masks, reference or positions are wrong.
-    """
-    device = model.device
-    for part in parts:
-        moved = {k: v.to(device) if isinstance(v, Tensor) else v for k, v in part.items()}
-        inputs = {k: v.to(device) for k, v in part["inputs"].items()}
-        with torch.inference_mode(), autocast(device.type, settings.precision):
-            logprobs = response_logprobs_of(model, **inputs, shared=engine.shared)
-        found = float(pair_loss(logprobs, moved, loss)[1]["preference"])
-        expected = at_reference(moved, loss)
-        if abs(found - expected) > _STEP0_TOLERANCE[settings.precision] * max(1.0, expected):
-            raise RunError(
-                f"at policy = reference the loss is {found:.4f}, not its closed form "
-                f"{expected:.4f}",
-                fix="the reference log-probs do not belong to these rows or weights; delete them",
-            )

@@ -19,6 +19,7 @@ from torch import Tensor
 from exante.models.forward import can_share, choose_attention, response_logprobs_of
 from exante.models.load import load_chat, load_model, save_model
 from exante.models.patches import Patch, Weights, difference, drawn, importance, kept, patched, top
+from exante.models.ranks import ranks
 from exante.models.weights import gradients_of, put_weights, weights_of
 from exante.training.data import TokenRow, collate_rows
 from exante.training.fit import fit_weights
@@ -66,6 +67,7 @@ def fit_patches(
 
     Unlearning (ascent) gives the patch against harm, learning (descent) the one against
     over-refusal (arXiv 2405.13820). Each training takes `settings`; `loss.ceiling` bounds ascent.
+    Of several processes, the main one alone merges and tells.
 
     Raises:
         InputError: a row cannot be trained on.
@@ -74,6 +76,8 @@ def fit_patches(
     fit = partial(fit_weights, policy=policy, settings=settings, loss=loss, on_step=on_step)
     unlearned, ascent = fit([replace(row, weight=-1.0) for row in harmful], out=out / "ascent")
     learned, descent = fit(harmful, out=out / "descent")
+    if not ranks().main:
+        return {}
     model, chat = load_model(policy), load_chat(policy)
     before = weights_of(model)
     scores = [

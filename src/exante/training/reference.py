@@ -1,10 +1,10 @@
-"""Reference log-probs: from the sampler where they can be trusted, else computed once."""
+"""Reference log-probs: from the sampler where they can be trusted, else computed once, by all."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,14 @@ from typing import Any
 
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.load import load_model, weights_fingerprint
+from exante.models.forward import can_share
+from exante.models.ranks import from_main, gathered, ranks
 from exante.models.score import score, token_logprobs
 from exante.records import Pair, read_jsonl, write_json, write_jsonl
 from exante.training.data import TokenRow
+from exante.training.lora import frozen, frozen_fingerprint
 from exante.training.settings import TrainSettings
+from exante.training.sharding import divided_reference, division
 
 SCORED = "scored.jsonl"
 _KEY = "scored.json"
@@ -42,24 +45,29 @@ def with_reference(
     settings: TrainSettings,
     *,
     fronts: bool = False,
+    model: Any = None,
 ) -> tuple[list[Pair], str]:
     """The pairs with the reference's log-probs, and where these come from.
+
+    `model` is the loaded reference, where the caller has it: a policy before its first step. Else
+    it is loaded here and gone again before the caller goes on.
 
     They are kept in `out`, keyed by weights, rows and precision: an earlier try with the very same
     key is taken as it is. Log-probs that the sampler left are taken if the reference itself made
     them and a forward pass on some pairs agrees. `fronts` asks for those of the first tokens, too,
     as many as the shorter response has; no sampler leaves these.
     """
-    key = _key(pairs, weights_fingerprint(reference), settings.precision, fronts)
+    key = from_main(lambda: _key(pairs, reference, settings, fronts))
     out.mkdir(parents=True, exist_ok=True)
     known, path = out / _KEY, out / SCORED
-    if known.is_file():
-        found = json.loads(known.read_text(encoding="utf-8"))
-        if {name: found.get(name) for name in key} == key:
-            return read_jsonl(path, Pair), found["source"]
+    found = from_main(lambda: _kept(known, key))
+    if found is not None:
+        return read_jsonl(path, Pair), found
+    frozen_model, shared = _reference(reference, settings, model)
     scored = partial(
         _scored,
-        model=load_model(reference),
+        model=frozen_model,
+        shared=shared,
         fingerprint=key["reference"],
         pad_id=chat.pad_id,
         precision=settings.precision,
@@ -68,21 +76,60 @@ def with_reference(
     holds = (
         not fronts
         and all(_has_sampled(pair, key["reference"]) for pair in pairs)
-        and _agree(some := _spread(pairs), scored(some))
+        and _agree(some := _spread(pairs), _by_all(some, scored))
     )
-    result = list(pairs) if holds else scored(pairs)
+    result = list(pairs) if holds else _by_all(pairs, scored)
     source = "sampler" if holds else "forward pass"
-    write_jsonl(path, result)
-    write_json(known, {**key, "source": source})
+    if ranks().main:
+        write_jsonl(path, result)
+        write_json(known, {**key, "source": source})
     return result, source
 
 
+def _reference(reference: Path, settings: TrainSettings, model: Any) -> tuple[Any, bool]:
+    """The frozen model, loaded unless it is given, and whether it can share rows."""
+    if division() == "fsdp":
+        return divided_reference(reference)
+    found = frozen(reference, settings) if model is None else model
+    return found, can_share(found)
+
+
+def _kept(known: Path, key: Mapping[str, Any]) -> str | None:
+    """Where the log-probs of an earlier try with the very same key came from."""
+    if not known.is_file():
+        return None
+    found = json.loads(known.read_text(encoding="utf-8"))
+    same = {name: found.get(name) for name in key} == key
+    return str(found["source"]) if same else None
+
+
+def _by_all(pairs: Sequence[Pair], scored: Callable[[Sequence[Pair]], list[Pair]]) -> list[Pair]:
+    """The pairs scored, in their order: each process takes some prompts with all their pairs."""
+    prompts = sorted({pair.prompt_ids for pair in pairs}, key=lambda ids: (len(ids), ids))
+    mine = set(ranks().share(prompts))
+    places = [place for place, pair in enumerate(pairs) if pair.prompt_ids in mine]
+    # Where weights are divided, whoever has nothing to score still takes part.
+    own = scored([pairs[place] for place in places or [0]])[: len(places)]
+    found = {
+        place: pair
+        for part in gathered(list(zip(places, own, strict=True)))
+        for place, pair in part
+    }
+    return [found[place] for place in range(len(pairs))]
+
+
 def rows_with_reference(
-    rows: Sequence[TokenRow], reference: Path | None, pad_id: int, settings: TrainSettings
+    rows: Sequence[TokenRow],
+    reference: Path | None,
+    pad_id: int,
+    settings: TrainSettings,
+    *,
+    model: Any = None,
 ) -> tuple[list[TokenRow], str]:
     """The rows, with the reference's log-prob of each token where any is pulled, and their source.
 
-    One pass, before training; a training that goes on after a kill makes it again.
+    `model` is the loaded reference, where the caller has it. One pass, before training; a training
+    that goes on after a kill makes it again.
 
     Raises:
         InputError: a token is pulled, and there is no reference.
@@ -96,17 +143,26 @@ def rows_with_reference(
             where=pulled[0].example_id,
             fix="name the frozen model as `reference`",
         )
-    known = token_logprobs(
-        load_model(reference),
-        [row.group for row in pulled],
+    unique = dict.fromkeys(row.group for row in pulled)
+    groups = sorted(unique, key=lambda group: group.tokens)
+    mine = ranks().share(groups)
+    frozen_model, shared = _reference(reference, settings, model)
+    own = token_logprobs(
+        frozen_model,
+        mine or groups[:1],
         pad_id=pad_id,
         precision=settings.precision,
+        shared=shared,
+        divided=division() == "fsdp",
     )
+    known = {group: found for part in gathered(own) for group, found in part.items()}
     scored = [replace(row, references=known[row.group]) if any(row.pulls) else row for row in rows]
     return scored, "forward pass"
 
 
-def _key(pairs: Sequence[Pair], fingerprint: str, precision: str, fronts: bool) -> dict[str, Any]:
+def _key(
+    pairs: Sequence[Pair], reference: Path, settings: TrainSettings, fronts: bool
+) -> dict[str, Any]:
     """All that enters the numbers."""
     rows = [
         (p.prompt_ids, p.chosen_ids, p.rejected_ids)
@@ -115,9 +171,9 @@ def _key(pairs: Sequence[Pair], fingerprint: str, precision: str, fronts: bool) 
     ]
     content = json.dumps(rows, separators=(",", ":")).encode()
     return {
-        "reference": fingerprint,
+        "reference": frozen_fingerprint(reference, settings),
         "rows": hashlib.sha256(content).hexdigest(),
-        "precision": precision,
+        "precision": settings.precision,
         "fronts": fronts,
     }
 
@@ -126,6 +182,7 @@ def _scored(
     pairs: Sequence[Pair],
     *,
     model: Any,
+    shared: bool,
     fingerprint: str,
     pad_id: int,
     precision: str,
@@ -143,7 +200,9 @@ def _scored(
         for column in wanted.values()
         for p, ids in zip(pairs, column, strict=True)
     ]
-    sums = score(model, rows, pad_id=pad_id, precision=precision)
+    divided = division() == "fsdp"
+    how: dict[str, Any] = {"precision": precision, "shared": shared, "divided": divided}
+    sums = score(model, rows, pad_id=pad_id, **how)
     found = [sums[first :: len(pairs)] for first in range(len(pairs))]
     return [
         pair.model_copy(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,11 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from exante.errors import RunError
-from exante.models.load import native_bfloat16
+from exante.errors import InputError, RunError
+from exante.models.devices import native_bfloat16
+from exante.models.ranks import gathered, ranks
+from exante.training.data import LengthWindows
+from exante.training.dealing import IDLE
 from exante.training.settings import TrainSettings
 
 Loss = Callable[[Tensor, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
@@ -27,21 +30,31 @@ Loss = Callable[[Tensor, Mapping[str, Any]], tuple[Tensor, dict[str, Tensor]]]
 OnStep = Callable[[int, int, float], None]
 """Called with step, steps and the latest loss."""
 
+AfterBackward = Callable[[Any], None]
+"""Called with the model when a batch has left its gradients."""
+
 CHECKPOINTS = "checkpoints"
-_COMPLETE = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 
 
 class ObjectiveTrainer(Trainer):
     """A Trainer whose loss, order of items and metrics are given from outside.
 
-    A batch comes in parts that fit into memory; each part's loss is its share of the batch's.
+    A batch comes in parts that fit into memory; each part's loss is its share of the batch's. Of
+    several processes each has its own parts, as many as the others.
     """
 
-    def __init__(self, loss: Loss, sampler: Sampler[list[int]], **arguments: Any) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        sampler: Sampler[list[int]],
+        after_backward: AfterBackward | None = None,
+        **arguments: Any,
+    ) -> None:
         """`loss` is called on each part's log-probs; `sampler` yields batches of places."""
         super().__init__(**arguments)
         self._loss = loss
         self._sampler = sampler
+        self._after_backward = after_backward
         self._numbers: dict[str, list[Tensor]] = defaultdict(list)
         self._unchecked: list[tuple[Tensor, list[str]]] = []
         self.model_accepts_loss_kwargs = False
@@ -52,12 +65,20 @@ class ObjectiveTrainer(Trainer):
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
         """Forward and backward of each part; gradients are exchanged with the last one only."""
+        if self.is_deepspeed_enabled and len(inputs) > 1:
+            raise InputError(
+                f"a batch comes in {len(inputs)} parts, and DeepSpeed takes a step after each",
+                where="train.batch_tokens",
+                fix="raise it, or lower train.batch_size and raise train.accumulation",
+            )
         losses = []
         for number, part in enumerate(inputs):
             last = number + 1 == len(inputs)
             with nullcontext() if last else self.accelerator.no_sync(model):
                 losses.append(super().training_step(model, part, num_items_in_batch))
-        names = [name for part in inputs for name in part["example_ids"]]
+        if self._after_backward is not None:
+            self._after_backward(self.accelerator.unwrap_model(model))
+        names = [name for part in inputs if IDLE not in part for name in part["example_ids"]]
         total = torch.stack(losses).sum()
         self._unchecked.append((total, names))
         return total
@@ -69,20 +90,27 @@ class ObjectiveTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The objective on one part of a batch."""
+        """The objective on one part of a batch.
+
+        Gradients and logged losses become means over the processes, and shares of a batch add up.
+        """
         loss, numbers = self._loss(model(**inputs["inputs"]), inputs)
+        if IDLE in inputs:
+            return 0 * loss
         for name, value in numbers.items():
             self._numbers[name].append(value)
-        return loss
+        return loss * ranks().count
 
     def log(self, logs: dict[str, float], *arguments: Any, **options: Any) -> None:
         """Add the means of the objective's own numbers since the last line."""
         names = list(self._numbers)
-        means = [torch.stack(self._numbers[name]).mean() for name in names]
+        sums = [torch.stack(self._numbers[name]).sum() for name in names]
         # One transfer for all of them: a device is waited for once per line.
-        values = torch.stack(means).tolist() if means else []
+        values = torch.stack(sums).tolist() if sums else []
+        counts = [len(self._numbers[name]) for name in names]
         self._numbers.clear()
-        super().log({**logs, **dict(zip(names, values, strict=True))}, *arguments, **options)
+        mine = {n: (v, c) for n, v, c in zip(names, values, counts, strict=True)}
+        super().log({**logs, **_means(gathered(mine))}, *arguments, **options)
 
     def require_finite(self) -> None:
         """Stop if a loss since the last call was not finite.
@@ -94,9 +122,13 @@ class ObjectiveTrainer(Trainer):
         if not waiting:
             return
         values = torch.stack([loss for loss, _ in waiting]).tolist()
+        # All processes stop at the same step, and the main one can name every row of it.
+        everywhere = gathered(list(zip(values, (rows for _, rows in waiting), strict=True)))
         first = self.state.global_step - len(waiting)
-        for number, (value, (_, rows)) in enumerate(zip(values, waiting, strict=True)):
+        for number, step in enumerate(zip(*everywhere, strict=True)):
+            value = sum(value for value, _ in step) / len(step)
             if not math.isfinite(value):
+                rows = [name for _, names in step for name in names]
                 raise RunError(
                     f"the loss is {value} at step {first + number}",
                     where=f"rows {', '.join(rows[:8])}",
@@ -113,6 +145,29 @@ class ObjectiveTrainer(Trainer):
         return 0
 
 
+def _means(found: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, float]:
+    """Sums and counts of each process to means over all."""
+    total: dict[str, tuple[float, int]] = {}
+    for mine in found:
+        for name, (value, count) in mine.items():
+            before = total.get(name, (0.0, 0))
+            total[name] = before[0] + value, before[1] + count
+    return {name: value / count for name, (value, count) in total.items()}
+
+
+class Epochs(TrainerCallback):
+    """Tells the order of items which pass begins, also where a run is continued."""
+
+    def __init__(self, batches: LengthWindows) -> None:
+        """Batches as all processes together see them."""
+        self.batches = batches
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Steps done so far say it."""
+        steps = math.ceil(len(self.batches) / args.gradient_accumulation_steps)
+        self.batches.set_epoch(state.global_step // steps)
+
+
 class Reporter(TrainerCallback):
     """Appends each log line to a file and tells how far training is."""
 
@@ -124,7 +179,7 @@ class Reporter(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
         """Write one line; the summary at the end of training is left out."""
-        if logs and "loss" in logs:
+        if logs and "loss" in logs and state.is_world_process_zero:
             self.latest = float(logs["loss"])
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
@@ -137,9 +192,20 @@ class Reporter(TrainerCallback):
 
 
 def arguments(
-    out: Path, settings: TrainSettings, device: str, epochs: float, *, on_disk: bool = True
+    out: Path,
+    settings: TrainSettings,
+    device: str,
+    epochs: float,
+    *,
+    on_disk: bool = True,
+    sparse: bool = False,
+    report_to: Sequence[str] = (),
+    run_name: str | None = None,
 ) -> TrainingArguments:
-    """Our settings in the Trainer's words; nothing is reported anywhere but to our own log."""
+    """Our settings in the Trainer's words; trackers are told what our own log says, too.
+
+    A `sparse` model has weights that a batch may leave out, which DDP must look for in every step.
+    """
     bfloat16 = settings.precision == "bfloat16" or (
         settings.precision == "auto" and native_bfloat16(device)
     )
@@ -163,17 +229,11 @@ def arguments(
         save_strategy="steps" if on_disk else "no",
         save_steps=settings.checkpoint_steps,
         save_total_limit=2,
-        report_to="none",
+        ddp_find_unused_parameters=sparse,
+        report_to=list(report_to) or "none",
+        run_name=run_name,
+        project="exante",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=device != "cpu",
     )
-
-
-def last_checkpoint(out: Path) -> str | None:
-    """The newest checkpoint that was written to its end."""
-    found = sorted(
-        (out / CHECKPOINTS).glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1])
-    )
-    whole = [p for p in found if all((p / name).is_file() for name in _COMPLETE)]
-    return str(whole[-1]) if whole else None

@@ -6,7 +6,6 @@ A sample remembers the plain request, because judges never see a disguise.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import Any
 
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -16,8 +15,8 @@ from exante.attacks import expand, load_attack
 from exante.errors import InputError
 from exante.integrations.inspect.messages import input_of
 from exante.records import Example, Kind
+from exante.stages.mix import mixed, portions_of
 from exante.stages.source import SOURCES
-from exante.stages.tables import table_examples
 
 GOAL = "goal"
 """In a sample's metadata: the plain request that a judge is shown, as an `Example`."""
@@ -36,7 +35,7 @@ def names_of(given: Names) -> list[str]:
 def read_prompts(data: Names, kinds: Collection[Kind], seed: int = 0) -> list[Example]:
     """Prompts of these kinds: the test split of an embedded source, or all rows of files.
 
-    `data` is `miniature`, or JSONL and CSV files with commas between them.
+    `data` is `miniature`, a mix, or files and hub data sets with commas between them.
 
     Raises:
         InputError: a file cannot be read, a row does not fit, or there is no such prompt.
@@ -45,8 +44,7 @@ def read_prompts(data: Names, kinds: Collection[Kind], seed: int = 0) -> list[Ex
     if len(names) == 1 and names[0] in SOURCES:
         found: list[Example] = plugins.load(SOURCES, names[0], "data source")(seed)["test"]
     else:
-        files = [Path(name) for name in names]
-        found = [e for file in files for e in table_examples(file, column=None, kind=None)]
+        found = mixed(portions_of(",".join(names), {})).examples
     chosen = [example for example in found if example.kind in kinds]
     if not chosen:
         raise InputError(

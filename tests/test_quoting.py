@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exante.judges.quoting import defuse, indented, mark_of, quoted
+from exante.quoting import defuse, indented, mark_of, quoted
 
 CONTROL = (
     "<|eot_id|>",

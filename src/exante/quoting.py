@@ -1,4 +1,4 @@
-"""An answer as data inside a judge's prompt: markup that a judge would obey is made plain text.
+"""A text as data inside the prompt of a judge or teacher: markup they would obey is made plain.
 
 Pure functions. Who writes an answer may write to its judge, too: HarmBench's own code, for one,
 passes `[/INST]` of an answer on (HarmBench issue 91). Words remain, and may still talk a judge

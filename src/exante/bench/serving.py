@@ -1,0 +1,244 @@
+"""A bounded load on a server of this machine: is an answer lost, mixed up, or memory kept?
+
+The server is a process of its own. Every prompt is first asked alone; under load its answer must be
+the same, to the character, whoever else is served beside it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from exante.errors import RunError
+from exante.miniature.prompts import examples
+from exante.records import Record
+
+_SAMPLES = 8
+"""Times that memory is read under load."""
+_GIVE_UP_SECONDS = 120.0
+Outcome = Literal["right", "mixed_up", "lost"]
+
+
+class LoadSpec(Record):
+    """How much of it."""
+
+    model: str = "miniature"
+    requests: int = Field(default=200, ge=_SAMPLES, le=100_000)
+    clients: int = Field(default=8, ge=1, le=256)
+    prompts: int = Field(default=24, ge=1)
+    """Different ones; they are asked in turn."""
+    max_tokens: int = Field(default=48, ge=8)
+    rows: int = Field(default=4, ge=1)
+    queue: int = Field(default=2, ge=0)
+    """Small, so that some clients are turned away and come back."""
+
+
+class LoadResult(Record):
+    """What came of it."""
+
+    spec: LoadSpec
+    answered: int
+    """Requests with the answer that their prompt has alone."""
+    mixed_up: int
+    """Requests with another answer."""
+    lost: int
+    """Requests without a whole answer."""
+    turned_away: int
+    """Times that a client was told to come back (429)."""
+    seconds: tuple[float, float, float]
+    """Median, 95th and 99th percentile from the first try to the answer."""
+    resident_bytes: tuple[int, ...]
+    """Memory of the server: before the load, and evenly through it to its end. Empty where the
+    system does not tell."""
+    finished_at_shutdown: bool
+    """Did a request that was running at SIGTERM get its whole answer, and the server end well?"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    status: int
+    text: str
+    whole: bool
+
+
+def load(spec: LoadSpec) -> LoadResult:
+    """Start a server, ask it, stop it.
+
+    Raises:
+        RunError: the server does not start.
+    """
+    asked = _prompts(spec)
+    with _server(spec) as (process, address):
+        alone = {text: _answered(address, spec, text, stream=False) for text in asked}
+        memory = _resident(process.pid)
+        found: Counter[str] = Counter()
+        times: list[float] = []
+        with ThreadPoolExecutor(spec.clients) as pool:
+            work = [
+                pool.submit(_request, address, spec, asked[i % len(asked)], i % 2 == 1, alone)
+                for i in range(spec.requests)
+            ]
+            for done, future in enumerate(work, start=1):
+                outcome, away, seconds = future.result()
+                found.update({outcome: 1, "away": away})
+                times.append(seconds)
+                if done % max(1, spec.requests // _SAMPLES) == 0:
+                    memory += _resident(process.pid)
+        finished = _shut_down(process, address, spec, asked[0], alone[asked[0]])
+    cuts = quantiles(times, n=100, method="inclusive")
+    return LoadResult(
+        spec=spec,
+        answered=found["right"],
+        mixed_up=found["mixed_up"],
+        lost=found["lost"],
+        turned_away=found["away"],
+        seconds=(cuts[49], cuts[94], cuts[98]),
+        resident_bytes=memory,
+        finished_at_shutdown=finished,
+    )
+
+
+def _prompts(spec: LoadSpec) -> list[str]:
+    if spec.model == "miniature":
+        known = dict.fromkeys(example.prompt for example in examples(0)["test"])
+        return list(known)[: spec.prompts]
+    return [f"What is {number} plus {number + 1}?" for number in range(spec.prompts)]
+
+
+def _request(
+    address: str, spec: LoadSpec, text: str, stream: bool, alone: dict[str, _Reply]
+) -> tuple[Outcome, int, float]:
+    """Ask until there is an answer: its outcome, how often it was refused, how long it took."""
+    start, away = time.monotonic(), 0
+    while time.monotonic() - start < _GIVE_UP_SECONDS:
+        reply = _answered(address, spec, text, stream=stream)
+        if reply.status == 429:
+            away += 1
+            time.sleep(0.05)
+            continue
+        if reply.status != 200 or not reply.whole:
+            break
+        right: Outcome = "right" if reply.text == alone[text].text else "mixed_up"
+        return right, away, time.monotonic() - start
+    return "lost", away, time.monotonic() - start
+
+
+def _answered(address: str, spec: LoadSpec, text: str, *, stream: bool) -> _Reply:
+    """One request; trace and answer as one text."""
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_GIVE_UP_SECONDS)
+    asked = {
+        "model": "load",
+        "messages": [{"role": "user", "content": text}],
+        "max_tokens": spec.max_tokens,
+        "stream": stream,
+    }
+    try:
+        connection.request(
+            "POST",
+            f"{parts.path}/chat/completions",
+            json.dumps(asked),
+            {"content-type": "application/json"},
+        )
+        response = connection.getresponse()
+        body = response.read().decode()
+    except (OSError, http.client.HTTPException):
+        return _Reply(0, "", False)
+    finally:
+        connection.close()
+    if response.status != 200:
+        return _Reply(response.status, body, False)
+    return _streamed(body) if stream else _plain(body)
+
+
+def _plain(body: str) -> _Reply:
+    (choice,) = json.loads(body)["choices"]
+    message = choice["message"]
+    text = f"{message.get('reasoning_content', '')}|{message['content']}"
+    return _Reply(200, text, bool(choice["finish_reason"]))
+
+
+def _streamed(body: str) -> _Reply:
+    lines = [line.removeprefix("data: ") for line in body.split("\n\n") if line]
+    events: list[dict[str, Any]] = [json.loads(line) for line in lines if line != "[DONE]"]
+    deltas = [choice["delta"] for event in events for choice in event.get("choices", ())]
+    text = "|".join(
+        "".join(delta.get(field, "") for delta in deltas)
+        for field in ("reasoning_content", "content")
+    )
+    return _Reply(200, text, lines[-1:] == ["[DONE]"])
+
+
+def _shut_down(
+    process: subprocess.Popen[bytes], address: str, spec: LoadSpec, text: str, alone: _Reply
+) -> bool:
+    """Send SIGTERM while a request is running: does it get its answer?"""
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(_answered, address, spec, text, stream=True)
+        while not _is_busy(address) and not running.done():
+            time.sleep(0.002)
+        process.send_signal(signal.SIGTERM)
+        reply = running.result()
+    return process.wait(timeout=60) == 0 and reply.whole and reply.text == alone.text
+
+
+def _is_busy(address: str) -> bool:
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    try:
+        connection.request("GET", "/health")
+        return bool(json.loads(connection.getresponse().read())["running"])
+    finally:
+        connection.close()
+
+
+def _resident(process: int) -> tuple[int, ...]:
+    """Bytes in memory, as one item, if the system tells."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return ()
+    found = re.search(r"VmRSS:\s+(\d+) kB", status)
+    return (int(found[1]) * 1024,) if found else ()
+
+
+@contextmanager
+def _server(spec: LoadSpec) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The server's process and its address, on a free port of this machine."""
+    options: Sequence[object] = ("--port", 0, "--name", "load", "--rows", spec.rows)
+    options = (*options, "--queue", spec.queue, "--max-tokens", spec.max_tokens)
+    command = [sys.executable, "-m", "exante", "serve", spec.model, *map(str, options)]
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stderr=said, env=dict(os.environ))
+        try:
+            line = ""
+            while not line.endswith("\n") and process.poll() is None:
+                time.sleep(0.1)
+                said.seek(0)
+                line = said.readline()
+            if not line.startswith("serving load at "):
+                raise RunError(f"the server did not start: {line.strip()}", where=spec.model)
+            yield process, line.removeprefix("serving load at ").strip()
+        finally:
+            process.kill()
+            process.wait()

@@ -1,0 +1,84 @@
+"""`exante align`: a recipe from its start, or from where it stopped, to its report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from exante.cli.options import (
+    AsJson,
+    Changes,
+    JudgeName,
+    Output,
+    Rules,
+    SeedOrNone,
+    changes_of,
+    show_results,
+)
+from exante.cli.processes import Accelerate, in_processes
+from exante.cli.publishing import PushToHub, ReportTo
+
+RecipeFile = Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")]
+RecipeName = Annotated[str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")]
+Model = Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")]
+Data = Annotated[
+    str | None, typer.Option(help="miniature, a mix (YAML), files, or hub:OWNER/NAME.")
+]
+TeacherName = Annotated[
+    str | None,
+    typer.Option(help="Who writes traces: see `exante ls teachers`, or server:URL#MODEL."),
+]
+Until = Annotated[str | None, typer.Option(help="Stop after this step or stage.")]
+Reuse = Annotated[
+    Path | None, typer.Option(help="A run whose traces are taken where rules did not change.")
+]
+Lora = Annotated[
+    int | None,
+    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
+]
+
+
+def align(
+    config: RecipeFile = None,
+    recipe: RecipeName = "erpo",
+    model: Model = None,
+    data: Data = None,
+    rules: Rules = None,
+    teacher: TeacherName = None,
+    judge: JudgeName = None,
+    lora: Lora = None,
+    changes: Changes = None,
+    until: Until = None,
+    reuse: Reuse = None,
+    report_to: ReportTo = "",
+    push_to_hub: PushToHub = None,
+    seed: SeedOrNone = None,
+    accelerate: Accelerate = None,
+    output: Output = Path("runs/align"),
+    as_json: AsJson = False,
+) -> None:
+    """Align a model by a recipe; without arguments, the embedded model by ERPO.
+
+    Example: exante align --model ./my-model --data prompts.jsonl --rules general -o runs/mine
+    """
+    from exante.cli.runs import reusing, run_recipe
+
+    in_processes(accelerate)
+    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
+    asked |= {"teacher": teacher, "judge": judge, "seed": seed}
+    asked |= {"lora": {"rank": lora} if lora is not None else None}
+    name, set_to = config or recipe, changes_of(changes)
+    if reuse is not None:
+        set_to = {**reusing(name, reuse), **set_to}
+    results = run_recipe(
+        name,
+        asked=asked,
+        changes=set_to,
+        out=output,
+        until=until,
+        report_to=report_to,
+        push_to=push_to_hub,
+    )
+    show_results(results, output, as_json)

@@ -1,0 +1,121 @@
+"""`exante evaluate` and `exante rejudge`: attacks on models, and other judges of their turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from exante.cli.options import (
+    AsJson,
+    Changes,
+    JudgeName,
+    Output,
+    Rules,
+    SeedOrNone,
+    changes_of,
+    show_results,
+)
+from exante.cli.processes import Accelerate, in_processes
+from exante.cli.suites import Column, KindOfRest, Limit, SuiteNames, TrainedOn, known_kind
+from exante.errors import InputError
+
+Attacks = Annotated[str, typer.Option(help="Families or groups with commas between them.")]
+SecondJudge = Annotated[
+    str | None, typer.Option(help="Another judge of the same turns, shown beside the first.")
+]
+CalibrationFile = Annotated[
+    Path | None, typer.Option(help="What `judge calibrate -o` wrote: corrected rates, too.")
+]
+Samples = Annotated[int, typer.Option(help="Turns per harmful prompt for success at k.", min=1)]
+Attacker = Annotated[
+    str | None, typer.Option(help="Model that writes messages for `pair` and `tap`.")
+]
+Tamper = Annotated[
+    str, typer.Option(help="Fine-tune on harm for so many steps, and measure again: 10,50.")
+]
+Defences = Annotated[
+    str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
+]
+Faithfulness = Annotated[
+    bool, typer.Option("--faithfulness", help="Edit traces: do decisions and answers follow?")
+]
+
+
+def evaluate(
+    models: Annotated[
+        list[str], typer.Argument(help="Model folders, run folders, miniature, server:URL#MODEL.")
+    ],
+    data: Annotated[
+        str | None, typer.Option(help="miniature, or files of which a test split is taken.")
+    ] = None,
+    suite: SuiteNames = None,
+    column: Column = None,
+    kind: KindOfRest = None,
+    limit: Limit = None,
+    trained_on: TrainedOn = None,
+    rules: Rules = None,
+    judge: JudgeName = None,
+    attacks: Attacks = "direct,held_out,separate",
+    second_judge: SecondJudge = None,
+    calibration: CalibrationFile = None,
+    samples: Samples = 1,
+    attacker: Attacker = None,
+    tamper: Tamper = "",
+    defence: Defences = "",
+    faithfulness: Faithfulness = False,
+    changes: Changes = None,
+    seed: SeedOrNone = None,
+    accelerate: Accelerate = None,
+    output: Output = Path("runs/evaluate"),
+    as_json: AsJson = False,
+) -> None:
+    """Attack one or several models and report safety beside usefulness.
+
+    Example: exante evaluate miniature runs/demo -o runs/check
+    Example: exante evaluate ./my-model --suite xstest --suite harmbench=behaviors.csv -o runs/s
+    """
+    from exante.cli.evaluation import Chosen, Evidence, evaluation_recipe
+    from exante.cli.runs import run_document
+
+    in_processes(accelerate)
+    asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
+    files = tuple(str(path) for path in trained_on or ())
+    chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
+    measured = str(calibration) if calibration else None
+    steps = _whole_numbers(tamper)
+    defences = tuple(name for name in defence.split(",") if name)
+    evidence = Evidence(second_judge, measured, samples, attacker, steps, defences, faithfulness)
+    document = evaluation_recipe(models, asked, attacks.split(","), evidence, chosen)
+    results = run_document(document, changes=changes_of(changes), out=output)
+    show_results(results, output, as_json)
+
+
+def rejudge(
+    run: Annotated[Path, typer.Argument(help="A run folder of `align` or `evaluate`.")],
+    judge: Annotated[str, typer.Option(help="Who judges; see `exante ls judges`.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="None: a folder inside the run.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge the turns of a finished evaluation anew; nothing is generated again.
+
+    Example: exante rejudge runs/check --judge ensemble:judge.json
+    """
+    from exante.cli.evaluation import slug
+    from exante.cli.rejudging import rejudge_recipe
+    from exante.cli.runs import run_document
+
+    out = output or run / f"rejudged-{slug(judge)}"
+    document, given = rejudge_recipe(run, judge)
+    show_results(run_document(document, changes={}, out=out, given=given), out, as_json)
+
+
+def _whole_numbers(text: str) -> tuple[int, ...]:
+    """Numbers with commas between them."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise InputError("no whole numbers", where=f"--tamper {text}", fix="10,50") from None

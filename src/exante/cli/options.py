@@ -1,0 +1,57 @@
+"""Options that several commands share, and what becomes of their values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+import yaml
+
+from exante.errors import InputError
+from exante.models.ranks import ranks
+
+if TYPE_CHECKING:
+    from exante.pages.results import Results
+
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Run folder; the same command continues there.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
+]
+Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
+SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
+Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
+JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
+ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
+
+
+def changes_of(pairs: list[str] | None) -> dict[str, Any]:
+    """`step.field=value` texts as a mapping; values are read as YAML."""
+    found: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, sign, value = pair.partition("=")
+        if not sign or not key:
+            raise InputError("not of the form step.field=value", where=f"--set {pair}")
+        try:
+            found[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
+    return found
+
+
+def show_results(results: Results | None, run: Path, as_json: bool) -> None:
+    """Print the closing table or the results themselves, from one process only."""
+    from exante.cli.table import closing_table
+
+    if not ranks().main:
+        return
+    if results is None:
+        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
+    elif as_json:
+        typer.echo(results.model_dump_json(by_alias=True))
+    else:
+        closing_table(results, run)

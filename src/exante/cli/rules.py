@@ -1,0 +1,162 @@
+"""Rule sets on the command line: look at them, check them, draft them, compare them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exante.errors import InputError
+
+if TYPE_CHECKING:
+    from exante.amendments import Amendment
+    from exante.drafts import Draft
+
+rules_app = typer.Typer(
+    no_args_is_help=True, help="Look at rule sets, draft and check your own, compare two."
+)
+RulesName = Annotated[str, typer.Argument(help="general, miniature, or a YAML file.")]
+_SHOWN = 5
+
+
+@rules_app.command("show")
+def show(rules: RulesName = "general") -> None:
+    """Print a rule set as a model or a person reads it."""
+    from exante import rules as rule_sets
+
+    ruleset = rule_sets.load(rules)
+    typer.echo(rule_sets.render(ruleset))
+    typer.echo(f"\n{ruleset.name}, version {ruleset.version}, hash {ruleset.hash[:12]}")
+
+
+@rules_app.command("check")
+def check(rules: RulesName) -> None:
+    """Check a rule set file; say file, line and field of what is wrong."""
+    from exante import rules as rule_sets
+
+    ruleset = rule_sets.load(rules)
+    clauses = len(ruleset.clause_ids(None))
+    typer.echo(f"ok: {len(ruleset.categories)} categories, {clauses} clauses, {ruleset.hash[:12]}")
+
+
+@rules_app.command("new")
+def new(
+    policy: Annotated[Path, typer.Option("--from", help="A policy as Markdown or plain text.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The draft; must not exist.")],
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="server:http://HOST/v1#MODEL or local:FOLDER; None reads mechanically."),
+    ] = None,
+) -> None:
+    """Draft a rule set from a policy document, for you to edit.
+
+    Example: exante rules new --from policy.md -o rules.yaml
+    """
+    from exante import drafts
+    from exante import rules as rule_sets
+
+    if output.exists():
+        raise InputError("exists already", where=str(output), fix="choose another name")
+    try:
+        text = policy.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"cannot be read: {error}", where=str(policy), fix="give a text file (UTF-8)"
+        ) from None
+    draft, how = _drafted(text, teacher)
+    if not draft.topics:
+        raise InputError(
+            "nothing in it says what is prohibited or allowed",
+            where=str(policy),
+            fix="say so in lists or with must not and may, or name a --teacher",
+        )
+    content = drafts.written(draft, name=output.stem, source=policy.name, how=how)
+    ruleset = rule_sets.parse(content, where=str(output))
+    output.write_text(content, encoding="utf-8")
+    doubts, clauses = content.count("# DOUBTFUL"), len(ruleset.clause_ids())
+    typer.echo(
+        f"{output}: {len(ruleset.categories)} categories, {clauses} clauses, {doubts} marked "
+        f"DOUBTFUL, {len(draft.left_out)} sentences left out. Read and edit it, then: "
+        f"exante rules check {output}"
+    )
+
+
+@rules_app.command("diff")
+def diff(
+    old: RulesName,
+    new: RulesName,
+    traces: Annotated[
+        Path | None, typer.Option(help="A run whose traces are looked through for what changed.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say what changed from one rule set to another, and which traces cite it.
+
+    Example: exante rules diff rules-v1.yaml rules.yaml --traces runs/mine
+    """
+    from exante import rules as rule_sets
+    from exante.amendments import amendments
+
+    found = amendments(rule_sets.load(old), rule_sets.load(new))
+    citing = _citing(found, traces) if traces else None
+    if as_json:
+        document = {"changes": [one.model_dump() for one in found], "cited_by": citing}
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        return
+    for one in found:
+        typer.echo("\n".join(_lines(one)))
+    if not found:
+        typer.echo("no clause differs")
+    for clause, prompts in (citing or {}).items():
+        shown = ", ".join(prompts[:_SHOWN]) + (", ..." if len(prompts) > _SHOWN else "")
+        typer.echo(f"{clause} is cited in the traces of {len(prompts)} prompts: {shown}")
+    if citing is not None and not citing:
+        typer.echo("no trace cites a clause that changed, moved or is gone")
+
+
+def _drafted(text: str, teacher: str | None) -> tuple[Draft, str]:
+    """The draft and who made it."""
+    from exante import drafts
+
+    if teacher is None:
+        return drafts.mechanical(text), "by headings, lists and words like must not, read by no one"
+    from exante.stages.teachers import open_speaker
+    from exante.teachers.policies import draft_by
+
+    speaker = open_speaker(teacher)
+    return draft_by(speaker, text), f"by {speaker.name}"
+
+
+def _citing(found: list[Amendment], run: Path) -> dict[str, list[str]]:
+    """Ids of prompts by the clause that their traces cite, of clauses that are not what they were.
+
+    Raises:
+        InputError: the run holds no traces.
+    """
+    from exante.records import Traced, read_jsonl
+    from exante.stages.reason import TRACED
+    from exante.traces import parse
+
+    files = [path for path in (run / TRACED, *sorted(run.glob(f"*/{TRACED}"))) if path.is_file()]
+    if not files:
+        raise InputError("holds no traces", where=str(run), fix="give a run with a reason step")
+    touched = {one.was or one.id for one in found if one.change != "added"}
+    citing: dict[str, set[str]] = defaultdict(set)
+    for turn in (turn for path in files for turn in read_jsonl(path, Traced)):
+        trace = parse(turn.text).trace
+        for clause in touched.intersection(trace.cited if trace else ()):
+            citing[clause].add(turn.example_id)
+    return {clause: sorted(citing[clause]) for clause in sorted(citing)}
+
+
+def _lines(one: Amendment) -> list[str]:
+    if one.change == "added":
+        return [f"added    {one.id}: {one.after}"]
+    if one.change == "removed":
+        return [f"removed  {one.id}: {one.before}"]
+    if one.change == "moved":
+        return [f"moved    {one.was} to {one.id}: {one.after}"]
+    return [f"changed  {one.id}", f"    was  {one.before}", f"    now  {one.after}"]

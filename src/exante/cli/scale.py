@@ -1,0 +1,109 @@
+"""`exante bench plan` and `exante bench points`: what a large run costs, and what that rests on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exante.errors import InputError, unknown_name
+
+if TYPE_CHECKING:
+    from exante.bench.scale import Gpu, Load
+    from exante.bench.spec import Shape
+
+_NETWORK = 50e9
+"""Bytes per second and GPU between machines: 400 Gbit/s."""
+
+
+def plan(
+    model: Annotated[str, typer.Argument(help="8b, 70b, or a model's folder or config.json.")],
+    gpu: Annotated[str, typer.Option(help="h100 or h200.")] = "h100",
+    gpus: Annotated[int | None, typer.Option(help="None: the fewest that train it.", min=1)] = None,
+    tokens: Annotated[
+        int, typer.Option(help="Tokens of a process at once (train.batch_tokens).", min=1)
+    ] = 8192,
+    prompts: Annotated[int, typer.Option(help="Training prompts.", min=1)] = 10_000,
+    price: Annotated[float | None, typer.Option(help="Of one GPU for one hour.")] = None,
+) -> None:
+    """Memory, time and cost of each stage of ERPO for a model, on paper.
+
+    Example: exante bench plan 70b --gpu h100 --price 3
+    """
+    from exante.bench.scale import GPUS, SHAPES, Load
+
+    if gpu not in GPUS:
+        raise unknown_name("GPU", gpu, GPUS, where="--gpu")
+    shape = SHAPES[model] if model in SHAPES else _read(model)
+    for line in planned(shape, GPUS[gpu], gpus, tokens, Load(prompts=prompts), price):
+        typer.echo(line)
+
+
+def points() -> None:
+    """Train small models here, and hold speed and memory against the plan's arithmetic."""
+    from exante.bench.scale_points import measured
+
+    typer.echo("| parameters | tokens/s | GFLOP/s | share of products | MB | planned MB |")
+    typer.echo("|---:|---:|---:|---:|---:|---:|")
+    for point in measured():
+        known = point.bytes_measured
+        memory = "unknown" if known is None else f"{known / 1e6:.0f}"
+        typer.echo(
+            f"| {point.parameters / 1e6:.1f} M | {point.tokens_per_second:.0f} "
+            f"| {point.flops_per_second / 1e9:.1f} | {point.share:.2f} | {memory} "
+            f"| {point.bytes_planned / 1e6:.0f} |"
+        )
+
+
+def planned(
+    shape: Shape, gpu: Gpu, gpus: int | None, tokens: int, load: Load, price: float | None
+) -> Iterator[str]:
+    """The plan as Markdown."""
+    from exante.bench import scale
+
+    count = gpus or scale.fewest_gpus(shape, gpu, tokens)
+    memory = scale.training_bytes(shape, tokens, divided=count, recomputed=True)
+    reached = scale.Reached()
+    hidden = scale.tokens_that_hide_exchange(shape, gpu, _NETWORK, reached)
+    yield f"- {scale.parameters(shape) / 1e9:.1f} billion parameters"
+    yield f"- training on {count} GPUs: {memory / 1e9:.0f} of {gpu.memory / 1e9:.0f} GB on each"
+    yield (
+        f"- exchange between machines is hidden from {hidden:.0f} tokens of a process at once "
+        f"(train.batch_tokens {tokens})"
+    )
+    saved = 4 * scale.parameters(shape) / 1e9
+    yield f"- a checkpoint takes {3 * saved:.0f} GB, a saved model {saved:.0f} GB of disk"
+    yield f"- the main process needs {saved:.0f} GB of its machine's memory to read and save one"
+    yield f"- sampling: one copy on {scale.replica(shape, gpu)} GPUs"
+    yield ""
+    yield "| stage | million tokens | exaFLOP | GPU-hours | hours on all |" + (
+        "" if price is None else " cost |"
+    )
+    yield "|---|---:|---:|---:|---:|" + ("" if price is None else "---:|")
+    costs = list(scale.plan(shape, scale.SHAPES["8b"], load, gpu, reached))
+    total = scale.Cost(
+        "all", *(sum(getattr(c, f.name) for c in costs) for f in fields(costs[0])[1:])
+    )
+    for cost in (*costs, total):
+        yield (
+            f"| {cost.stage} | {cost.tokens / 1e6:.1f} | {cost.flops / 1e18:.2f} "
+            f"| {cost.hours:.1f} | {cost.hours / count:.2f} |"
+        ) + ("" if price is None else f" {cost.hours * price:.0f} |")
+
+
+def _read(model: str) -> Shape:
+    from exante.bench.scale import shape_of
+
+    path = Path(model)
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"cannot be read: {error}", where=model, fix="8b, 70b, or a model's folder"
+        ) from None
+    return shape_of(config)

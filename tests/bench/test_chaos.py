@@ -1,0 +1,90 @@
+"""Kills leave no trace in a program that keeps what it finished; harm in another one is seen.
+
+The programs are stand-ins for a run: folders with stamps, made one after the other.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from exante.bench.chaos import ChaosResult, chaos
+from exante.errors import InputError, RunError
+
+SOUND = """
+import json, sys, time
+from pathlib import Path
+run = Path(sys.argv[sys.argv.index("--output") + 1])
+run.mkdir(exist_ok=True)
+print("done", file=sys.stderr, flush=True)
+for name in "abc":
+    step, part = run / name, run / f"{name}.12345678.partial"
+    if step.exists() and KEEPS:
+        continue
+    part.mkdir(exist_ok=True)
+    for row in range(10):
+        time.sleep(0.01)
+        if APPENDS:
+            with (part / "rows.jsonl").open("a") as file: file.write(f"{row}\\n")
+    if not APPENDS:
+        (part / "rows.jsonl").write_text("".join(f"{row}\\n" for row in range(10)))
+    (part / "stage.json").write_text(json.dumps({"fingerprint": name, "stage": "s"}))
+    if step.exists():
+        for file in part.iterdir(): file.replace(step / file.name)
+        part.rmdir()
+    else:
+        part.rename(step)
+"""
+
+
+def killed(
+    folder: Path, *, kills: int = 8, keeps: bool = True, appends: bool = False
+) -> ChaosResult:
+    program = folder / "program.py"
+    program.write_text(f"KEEPS, APPENDS = {keeps}, {appends}\n{SOUND}")
+    return chaos(
+        [sys.executable, str(program)],
+        output=folder / "out",
+        kills=kills,
+        mean_seconds=0.2,
+        seed=1,
+        say=lambda line: None,
+    )
+
+
+def test_kills_leave_no_trace_in_a_sound_program(tmp_path: Path) -> None:
+    found = killed(tmp_path)
+    assert found.is_unharmed, found
+    assert (found.kills >= 8, found.steps, found.passes >= 1) == (True, 3, True)
+    assert sum(found.while_making.values()) == found.kills
+    assert set(found.while_making) <= {"a", "b", "c", "between steps"}
+    assert ChaosResult.model_validate_json((tmp_path / "out/chaos.json").read_text()) == found
+
+
+def test_a_finished_step_that_is_made_again_is_seen(tmp_path: Path) -> None:
+    assert "a" in killed(tmp_path, keeps=False, kills=16).redone
+
+
+def test_rows_that_a_kill_doubled_are_seen(tmp_path: Path) -> None:
+    found = killed(tmp_path, appends=True)
+    assert found.differing
+    assert not found.is_unharmed
+
+
+def test_a_run_that_fails_by_itself_is_told(tmp_path: Path) -> None:
+    def failing() -> ChaosResult:
+        return chaos(
+            [sys.executable, "-c", "import sys; sys.exit('broken inside')"],
+            output=tmp_path / "out",
+            kills=1,
+            mean_seconds=1.0,
+            seed=0,
+            say=lambda line: None,
+        )
+
+    with pytest.raises(RunError, match=r"exit code 1:\nbroken inside"):
+        failing()
+    with pytest.raises(InputError, match="holds something already"):
+        failing()
