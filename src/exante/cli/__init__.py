@@ -28,7 +28,7 @@ from exante.cli.rules import rules_app
 from exante.cli.serving import serve
 from exante.cli.suites import suites_app
 from exante.errors import ExanteError, InputError
-from exante.models.ranks import leave
+from exante.models.ranks import abandon, leave, ranks
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -174,6 +174,8 @@ def main() -> None:
         app()
     except ExanteError as error:
         say(error)
+        if ranks().count > 1:
+            abandon(error.exit_code)
         sys.exit(error.exit_code)
     except SystemExit as end:
         if not end.code:

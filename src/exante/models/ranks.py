@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 
@@ -160,6 +161,17 @@ def leave() -> None:
 
         dist.destroy_process_group()
         _line.cache_clear()
+
+
+def abandon(code: int) -> NoReturn:
+    """End this process at once with the code; for the end of a run that went wrong.
+
+    Threads of a line whose other end is gone abort an interpreter that takes its usual way out: the
+    exit code would be a signal's, after a message of the C++ runtime.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def launch(config: Path, arguments: Sequence[str]) -> int:
