@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 
 from exante import recipes
 from exante.cli import app
-from exante.cli.compare import METHODS, comparison_recipe, loaded
 from exante.errors import InputError
 from exante.pages.compared import Compared
 from exante.recipes.plan import build, changed
 from exante.recipes.run import perform_recipe
 from exante.recipes.unite import united
+from exante.workflows.comparison import METHODS, comparison_recipe, loaded
 
 RUN = CliRunner()
 DOCS = Path(__file__).parents[2] / "docs/compare.md"

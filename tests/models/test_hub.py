@@ -11,9 +11,9 @@ from tests.finished_run import finished_run
 from typer.testing import CliRunner
 
 from exante.cli import app
-from exante.cli.publishing import push_run
 from exante.errors import InputError, RunError
 from exante.models.hub import check_ready, gather, upload
+from exante.workflows.publishing import push_run
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from exante.cli.evaluation import Evidence, evaluation_recipe
-from exante.cli.rejudging import rejudge_recipe
-from exante.cli.runs import run_document
 from exante.errors import InputError
 from exante.models.folders import resolve
 from exante.pages.results import Results
@@ -23,6 +20,9 @@ from exante.stages.measures import items_of, macro_families
 from exante.stages.prompts import examples_of_all
 from exante.stages.search import SearchConfig, Searched, goals_of
 from exante.stages.search import run as run_search
+from exante.workflows.evaluation import Evidence, evaluation_recipe
+from exante.workflows.performing import run_document
+from exante.workflows.rejudging import rejudge_recipe
 
 TINY: dict[str, Any] = {
     "families": ("suffix_search", "gcg"),

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from exante import __version__
 from exante.cli.align import align
 from exante.cli.bench import bench_app
 from exante.cli.compare import compare
@@ -29,6 +28,7 @@ from exante.cli.serving import serve
 from exante.cli.suites import suites_app
 from exante.errors import ExanteError, InputError
 from exante.models.ranks import abandon, leave, ranks
+from exante.version import __version__
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -85,8 +85,8 @@ def report(
 
     Example: exante report runs/seed-0 runs/seed-1 runs/seed-2 --markdown
     """
-    from exante.cli.runs import read_results
     from exante.pages.markdown import table
+    from exante.workflows.performing import read_results
 
     results = [read_results(run) for run in runs]
     if markdown:
@@ -122,7 +122,7 @@ def list_things(
     as_json: AsJson = False,
 ) -> None:
     """List what there is to choose from."""
-    from exante.cli.runs import listing
+    from exante.cli.listing import listing
 
     rows = listing(what)
     if as_json:

@@ -16,6 +16,7 @@ from exante.cli.options import (
     SeedOrNone,
     changes_of,
     show_results,
+    show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
 from exante.cli.suites import Column, KindOfRest, Limit, SuiteNames, TrainedOn, known_kind
@@ -76,20 +77,39 @@ def evaluate(
     Example: exante evaluate miniature runs/demo -o runs/check
     Example: exante evaluate ./my-model --suite xstest --suite harmbench=behaviors.csv -o runs/s
     """
-    from exante.cli.evaluation import Chosen, Evidence, evaluation_recipe
-    from exante.cli.runs import run_document
+    from exante import api
+    from exante.cli.progress import shown
+    from exante.workflows.evaluation import Evidence
 
     in_processes(accelerate)
-    asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
-    files = tuple(str(path) for path in trained_on or ())
-    chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
-    measured = str(calibration) if calibration else None
-    steps = _whole_numbers(tamper)
-    defences = tuple(name for name in defence.split(",") if name)
-    evidence = Evidence(second_judge, measured, samples, attacker, steps, defences, faithfulness)
-    document = evaluation_recipe(models, asked, attacks.split(","), evidence, chosen)
-    results = run_document(document, changes=changes_of(changes), out=output)
-    show_results(results, output, as_json)
+    evidence = Evidence(
+        second_judge=second_judge,
+        calibration=str(calibration) if calibration else None,
+        samples=samples,
+        attacker=attacker,
+        tamper=_whole_numbers(tamper),
+        defences=tuple(name for name in defence.split(",") if name),
+        faithfulness=faithfulness,
+    )
+    with shown(output) as listener:
+        run = api.evaluate(
+            models,
+            output=output,
+            data=data,
+            suites=suite or (),
+            column=column,
+            kind=known_kind(kind),
+            limit=limit,
+            trained_on=trained_on or (),
+            rules=rules,
+            judge=judge,
+            attacks=attacks.split(","),
+            seed=seed,
+            evidence=evidence,
+            settings=changes_of(changes),
+            listener=listener,
+        )
+    show_run(run, as_json)
 
 
 def rejudge(
@@ -104,13 +124,16 @@ def rejudge(
 
     Example: exante rejudge runs/check --judge ensemble:judge.json
     """
-    from exante.cli.evaluation import slug
-    from exante.cli.rejudging import rejudge_recipe
-    from exante.cli.runs import run_document
+    from exante.cli.progress import shown
+    from exante.workflows.evaluation import slug
+    from exante.workflows.performing import run_document
+    from exante.workflows.rejudging import rejudge_recipe
 
     out = output or run / f"rejudged-{slug(judge)}"
     document, given = rejudge_recipe(run, judge)
-    show_results(run_document(document, changes={}, out=out, given=given), out, as_json)
+    with shown(out) as listener:
+        results = run_document(document, changes={}, out=out, given=given, listener=listener)
+    show_results(results, out, as_json)
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

@@ -103,7 +103,7 @@ class _Need:
 def _needs(name: str, model: str) -> Iterator[_Need]:
     """The stages of a recipe that run the model, each once, with its largest demand."""
     from exante import recipes
-    from exante.cli.runs import fitting
+    from exante.workflows.performing import fitting
 
     recipe = recipes.load(name, fitting(recipes.settings_of(name), {"model": model}))
     found: dict[str, _Need] = {}

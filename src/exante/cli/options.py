@@ -12,6 +12,7 @@ from exante.errors import InputError
 from exante.models.ranks import ranks
 
 if TYPE_CHECKING:
+    from exante.api import Run
     from exante.pages.results import Results
 
 Output = Annotated[
@@ -41,6 +42,12 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError:
             raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
     return found
+
+
+def show_run(run: Run, as_json: bool, until: str | None = None) -> None:
+    """Print what a run came to; of one that was to stop early, that it did."""
+    if ranks().main:
+        show_results(None if until else run.results, run.folder, as_json)
 
 
 def show_results(results: Results | None, run: Path, as_json: bool) -> None:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.text import Text
 
 from exante import traces
-from exante.cli.runs import final_model
 from exante.errors import InputError
 from exante.miniature.prompts import examples
 from exante.models.chat import Chat
@@ -18,6 +17,7 @@ from exante.models.folders import resolve
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
+from exante.stages.runs import final_model
 
 _SETTINGS = SamplingSettings(max_new_tokens=256)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import yaml
 
-from exante import __version__
 from exante.errors import InputError
 from exante.models.folders import MINIATURE, opened_trace, weights_fingerprint
 from exante.pages.card import CARD, CardFacts, DataFact, card
@@ -17,6 +16,7 @@ from exante.stages.base import RECIPE, model_of
 from exante.stages.hub import PREFIX
 from exante.stages.report import RESULTS
 from exante.stages.runs import final_model, stamps_of
+from exante.version import __version__
 
 _UNKNOWN = "not known"
 _PACKAGE = "Apache-2.0"

@@ -10,14 +10,14 @@ from typing import Any
 
 from exante import recipes
 from exante.attacks.search import ASKING, SEARCH_GROUP, SEARCHES, SOFT
-from exante.cli.defence import add_defences
-from exante.cli.runs import final_model, fitting
-from exante.cli.tamper import add_tampering
 from exante.defences import DEFENCES
 from exante.errors import InputError
 from exante.stages.prompts import EXAMPLES
-from exante.stages.runs import trace_of
+from exante.stages.runs import final_model, trace_of
 from exante.stages.served import PREFIX
+from exante.workflows.defence import add_defences
+from exante.workflows.performing import fitting
+from exante.workflows.tamper import add_tampering
 
 _STEPS = (
     *("prompts", "overlap", "suite", "attacked", "evaluation", "report", "defence"),

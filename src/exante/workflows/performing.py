@@ -1,34 +1,27 @@
-"""Runs of recipes as the command line starts them: defaults, progress on stderr, results."""
+"""Performs recipes in run folders: what follows from options, results, model cards."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-
 from exante import recipes
-from exante.attacks import ATTACKS, GROUPS
-from exante.attacks.search import SEARCHES, SOFT
-from exante.cli.publishing import push_run
-from exante.errors import InputError, RunError, unknown_name
-from exante.formats import FORMATS
-from exante.judges import JUDGES
+from exante.errors import InputError
 from exante.models.hub import check_ready
 from exante.models.memory import tune_memory
 from exante.models.ranks import ranks
 from exante.pages.results import Results
 from exante.pages.results import read_results as results_of
+from exante.recipes import Listener
 from exante.recipes.plan import build, steps_of
 from exante.recipes.run import Scope
 from exante.stages.card import write_card
 from exante.stages.report import PAGE, RESULTS, ROWS
-from exante.stages.runs import final_model as final_model
 from exante.stages.served import PREFIX
-from exante.teachers import TEACHERS
 from exante.training.trackers import tracker_names, watching
+from exante.workflows.publishing import push_run
 
 _MINIATURE = "miniature"
 _TRACKED = "trackers"
@@ -37,52 +30,23 @@ _FOR_OWN_DATA = {"rules": "general", "teacher": "template", "judge": "strings", 
 _FOR_OWN_MODEL = {"sft_rate": 1e-5, "preference_rate": 1e-6}
 _FOR_LORA = {"sft_rate": 1e-4, "preference_rate": 1e-5}
 """Adapters want some ten times the rate of all weights (thinkingmachines.ai/blog/lora)."""
+_LOG = logging.getLogger("exante")
 
 
-class ProgressListener:
-    """Shows steps and bars with the remaining time on stderr."""
+class LogListener:
+    """Tells how a run goes through `logging`, under the name `exante`."""
 
-    def __init__(self) -> None:
-        """Nothing is shown before the first step; only the main process shows anything."""
-        self.console = Console(stderr=True, quiet=not ranks().main)
-        self.bar = Progress(
-            TextColumn("  {task.description:32}"),
-            BarColumn(bar_width=28),
-            TextColumn("{task.completed}/{task.total}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=self.console,
-            transient=True,
-        )
-        self.task: TaskID | None = None
+    def started(self, name: str, stage: str) -> None:  # noqa: ARG002 (a Listener)
+        """Nothing: what counts is what became of it."""
 
-    def __enter__(self) -> ProgressListener:
-        """Start drawing."""
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop drawing, however the run ended."""
-        self.bar.stop()
-
-    def started(self, name: str, stage: str) -> None:
-        """A bar without length appears."""
-        self.task = self.bar.add_task(name, total=None, note=stage)
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        """The bar moves; words without a number are a line that stays."""
+    def progress(self, done: int, total: int, note: str) -> None:  # noqa: ARG002 (a Listener)
+        """Words that shall stay are told."""
         if total == 0:
-            self.console.print(f"  {note}", style="dim", highlight=False)
-        elif self.task is not None:
-            self.bar.update(self.task, completed=done, total=total, note=note)
+            _LOG.info(note)
 
     def finished(self, name: str, seconds: float, reused: bool) -> None:
-        """The bar becomes a line."""
-        if self.task is not None:
-            self.bar.remove_task(self.task)
-            self.task = None
-        what = "kept" if reused else f"{seconds:.0f} s"
-        self.console.print(f"  [green]done[/] {name:32} [dim]{what}[/]", highlight=False)
+        """Every step is told, with how long it took."""
+        _LOG.info("%s %s", name, "kept" if reused else f"done in {seconds:.0f} s")
 
 
 def fitting(known: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,9 +74,10 @@ def run_recipe(
     asked: Mapping[str, Any],
     changes: Mapping[str, Any],
     out: Path,
-    until: str | None,
+    until: str | None = None,
     report_to: str = "",
     push_to: str | None = None,
+    listener: Listener | None = None,
 ) -> Results | None:
     """Perform a recipe; the results, or None if it ends before its report or elsewhere.
 
@@ -132,11 +97,11 @@ def run_recipe(
     trackers = tracker_names(report_to)
     settings = fitting(recipes.settings_of(name), asked)
     with watching(trackers, out / _TRACKED):
-        results = _perform(recipes.load(name, settings, changes), out, until)
+        results = _perform(recipes.load(name, settings, changes), out, listener, until)
     if results is not None:
         write_card(out)
         if push_to is not None:
-            Console(stderr=True).print(push_run(out, push_to), highlight=False)
+            (listener or LogListener()).progress(0, 0, push_run(out, push_to))
     return results
 
 
@@ -158,11 +123,12 @@ def run_document(
     changes: Mapping[str, Any],
     out: Path,
     given: Scope | None = None,
+    listener: Listener | None = None,
 ) -> Results | None:
     """Perform a recipe that was put together in memory; `given` folders are known already."""
     name = str(document["name"])
     recipe = build(recipes.changed(document, changes, name), name, given or ())
-    return _perform(recipe, out, None, given)
+    return _perform(recipe, out, listener, given=given)
 
 
 def read_results(run: Path) -> Results:
@@ -179,75 +145,18 @@ def read_results(run: Path) -> Results:
     )
 
 
-def listing(what: str) -> list[dict[str, str]]:
-    """Rows of what there is to choose from.
-
-    Raises:
-        InputError: there is nothing of that kind.
-    """
-    kinds = {
-        "recipes": recipes.table,
-        "attacks": lambda: [
-            *({"name": n, "group": _group(n)} for n in ATTACKS),
-            *({"name": n, "group": "search"} for n in (*SEARCHES, *SOFT)),
-        ],
-        "judges": lambda: [{"name": name, "is": JUDGES[name]} for name in JUDGES],
-        "teachers": lambda: [{"name": name, "is": TEACHERS[name]} for name in TEACHERS],
-        "formats": lambda: [{"name": f.name, "about": f.about} for f in FORMATS.values()],
-        "runs": _runs,
-    }
-    if what not in kinds:
-        raise unknown_name("kind of thing", what, kinds)
-    return kinds[what]()
-
-
-def build_miniature(output: Path | None, steps: int | None) -> str:
-    """Train the embedded base model; a line that says where it is and what its hash is."""
-    from exante.miniature.build import BuildSettings
-    from exante.miniature.build import build as build_base
-    from exante.models.folders import resolve
-
-    tune_memory()
-    target = output or resolve(_MINIATURE)
-    settings = BuildSettings(steps=steps) if steps else BuildSettings()
-    with ProgressListener() as listener:
-        listener.started("miniature", "build")
-        digest = build_base(
-            target,
-            settings,
-            lambda step, total, loss: listener.progress(step, total, f"loss {loss:.3f}"),
-        )
-    return f"{target}: sha256 {digest}"
-
-
 def _perform(
-    recipe: recipes.Recipe, out: Path, until: str | None, given: Scope | None = None
+    recipe: recipes.Recipe,
+    out: Path,
+    listener: Listener | None,
+    until: str | None = None,
+    given: Scope | None = None,
 ) -> Results | None:
     tune_memory()
-    try:
-        with ProgressListener() as listener:
-            recipes.perform_recipe(recipe, out, listener, until, given)
-    except KeyboardInterrupt:
-        raise RunError(
-            "stopped before the end",
-            where=str(out),
-            fix="the same command continues; finished steps are kept",
-        ) from None
+    recipes.perform_recipe(recipe, out, listener or LogListener(), until, given)
     report = out / "report"
     if not ranks().main or not (report / RESULTS).is_file() or until is not None:
         return None
     for name in (RESULTS, PAGE, ROWS):
         (out / name).write_bytes((report / name).read_bytes())
     return read_results(out)
-
-
-def _group(name: str) -> str:
-    return next(group for group, names in GROUPS.items() if name in names)
-
-
-def _runs() -> list[dict[str, str]]:
-    found = []
-    for path in sorted(Path("runs").glob("*/recipe.yaml")):
-        state = "finished" if (path.parent / RESULTS).is_file() else "unfinished"
-        found.append({"name": str(path.parent), "state": state})
-    return found
