@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.docs import stand_ins
-from tests.docs.running import invoked
-from tests.docs.ways import ALIGN
+from tests.docs.ways import CHANGES
 from tests.families import family_model
 from tests.tiny import tiny_model
+
+import exante
 
 
 @pytest.fixture(scope="session")
@@ -23,15 +26,23 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """A finished run of `exante.align` on prompts and rules of a user's."""
+
+    asked: dict[str, Any]
+    folder: Path
+
+
 @pytest.fixture(scope="session")
-def demo(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of `exante align` on prompts and rules of a user's."""
+def demo(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """Make it, once for all pages."""
     folder = tmp_path_factory.mktemp("docs-run")
     data, rules = stand_ins.write(folder, "prompts.jsonl"), stand_ins.write(folder, "mine.yaml")
-    own = ("--model", str(models / "tiny"), "--data", str(data), "--rules", str(rules))
-    told = invoked(("align", *own, "-o", str(folder / "run"), *ALIGN))
-    assert told.code == 0, told.text[-3000:]
-    return folder / "run"
+    asked: dict[str, Any] = {"model": str(models / "tiny"), "data": str(data), "rules": str(rules)}
+    asked["settings"] = CHANGES
+    exante.align(output=folder / "run", **asked)
+    return Demo(asked, folder / "run")
 
 
 @pytest.fixture

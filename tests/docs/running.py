@@ -40,15 +40,18 @@ def settle(page: Page, found: list[Block], folder: Path, models: Path, run: Path
         shutil.copytree(run, folder / name)
 
 
-def perform(block: Block, page: Page) -> None:
-    """Carry a block out in the current folder."""
+def perform(block: Block, page: Page, names: dict[str, Any]) -> None:
+    """Carry a block out in the current folder; Python finds `names`."""
     if at(page.unread, block.text) is not None:
         return
     if block.language in SHELL:
         for command in commands(block):
             run(command, page)
     elif block.language == "python":
-        exec(compile(page.changed(block.text), block.where, "exec"), {"__name__": "__docs__"})
+        exec(
+            compile(page.changed(block.text), block.where, "exec"),
+            {"__name__": "__docs__", **names},
+        )
     elif block.language == "yaml":
         check_yaml(block)
     elif block.language == "json":
@@ -60,7 +63,7 @@ def perform(block: Block, page: Page) -> None:
 def run(command: Command, page: Page) -> None:
     """Run a command, or as much of it as its way allows."""
     words = command.exante
-    way = at(page.ways, command.text) or Way()
+    way = at(page.ways, command.text) or page.otherwise
     if words is None:
         check_other(command)
         return

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 from tests.docs.blocks import LANGUAGES, ROOT, blocks, indented, pages
+from tests.docs.conftest import Demo
 from tests.docs.running import PAGES, perform, settle, unused
 from tests.docs.ways import Page
 
 
 @pytest.mark.parametrize("page", pages())
-def test_the_blocks_of_a_page_work(page: str, models: Path, demo: Path, place: Path) -> None:
+def test_the_blocks_of_a_page_work(page: str, models: Path, demo: Demo, place: Path) -> None:
     known, found = PAGES.get(page, Page()), blocks(page)
-    settle(known, found, place, models, demo)
+    settle(known, found, place, models, demo.folder)
     for block in found:
-        perform(block, known)
+        perform(block, known, {"DEMO": demo.asked})
 
 
 @pytest.mark.parametrize("page", pages())

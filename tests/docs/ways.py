@@ -20,34 +20,33 @@ def sets(changes: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-ALIGN = sets(
-    {
-        "turn_tokens": 160,
-        **{
-            f"{step}.families": ["direct"]
-            for step in ("training_prompts", "round_prompts", "validation_prompts", "suite")
-        },
-        "training_prompts.limits": {"harmful": 3, "benign": 3, "borderline": 2, "capability": 0},
-        **{f"{step}.limits": FEW for step in ("round_prompts", "validation_prompts", "suite")},
-        "refusal_sft.train.epochs": 1,
-        "taught.train.epochs": 1,
-        "shortened.repeat": 1,
-        "sampled.sampling": _SHORT,
-        "shortened.sampled.sampling": _SHORT,
-        **{
-            f"{step}.sampling.max_new_tokens": 8
-            for step in (
-                "taught_sampled",
-                "tuned_sampled",
-                "shortened.check_sampled",
-                "evaluation.sampled",
-            )
-        },
-        "latency.timed.count": 4,
-        "latency.timed.max_new_tokens": 8,
-    }
-)
+CHANGES: dict[str, Any] = {
+    "turn_tokens": 160,
+    **{
+        f"{step}.families": ["direct"]
+        for step in ("training_prompts", "round_prompts", "validation_prompts", "suite")
+    },
+    "training_prompts.limits": {"harmful": 3, "benign": 3, "borderline": 2, "capability": 0},
+    **{f"{step}.limits": FEW for step in ("round_prompts", "validation_prompts", "suite")},
+    "refusal_sft.train.epochs": 1,
+    "taught.train.epochs": 1,
+    "shortened.repeat": 1,
+    "sampled.sampling": _SHORT,
+    "shortened.sampled.sampling": _SHORT,
+    **{
+        f"{step}.sampling.max_new_tokens": 8
+        for step in (
+            "taught_sampled",
+            "tuned_sampled",
+            "shortened.check_sampled",
+            "evaluation.sampled",
+        )
+    },
+    "latency.timed.count": 4,
+    "latency.timed.max_new_tokens": 8,
+}
 """A whole run of ERPO in some fifteen seconds of one core."""
+ALIGN = sets(CHANGES)
 EVALUATE = (*sets({"evaluation.sampled.sampling.max_new_tokens": 8, "turn_tokens": 160}),)
 SMALL = {"align": ALIGN, "evaluate": EVALUATE}
 """Words that are added to a command, unless a page says how it is run."""
@@ -88,6 +87,8 @@ class Page:
     """File that a block becomes, by how the block begins."""
     ways: Mapping[str, Way] = field(default_factory=dict)
     """By how a command begins."""
+    otherwise: Way = Way()
+    """How other commands of the page are run."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """What the shell would put in the place of `$name`."""
     unread: Mapping[str, str] = field(default_factory=dict)
@@ -126,8 +127,10 @@ PAGES: dict[str, Page] = {
             "exante align --model Qwen/Qwen3-4B": until("refusal_sft"),
             "exante serve": Way(planned=_HTTP),
         },
+        runs=("runs/demo",),
+        swap={'output="runs/demo"': 'output="runs/demo", **DEMO'},
     ),
-    "CONTRIBUTING.md": Page(unread={"cli > recipes": "lint-imports checks it"}),
+    "CONTRIBUTING.md": Page(unread={"cli > api": "lint-imports checks it"}),
     "docs/compare.md": Page(
         files=("prompts.jsonl",),
         saves={"name: anchored_dpo": "mine.yaml"},
@@ -180,6 +183,11 @@ PAGES: dict[str, Page] = {
     "docs/faithfulness.md": Page(
         runs=("runs/demo",), ways={"exante evaluate runs/demo --faithfulness": Way(planned=_LONG)}
     ),
+    "docs/faq.md": Page(
+        runs=("runs/monday", "runs/tuesday", "runs/check"),
+        files=("train.jsonl", "c.csv", "strongreject_dataset.csv"),
+        ways={"exante align --set": until("training_prompts")},
+    ),
     "docs/methods.md": Page(
         unread=dict.fromkeys(
             (
@@ -195,6 +203,33 @@ PAGES: dict[str, Page] = {
         )
     ),
     "docs/performance.md": Page(ways={"exante bench": Way(parsed=_TIMED)}),
+    # The examples of help texts; other pages run most of these commands.
+    "docs/reference/commands.md": Page(
+        runs=("runs/demo", "runs/mine", "runs/monday", "runs/tuesday", "runs/check"),
+        files=("policy.md", "train.jsonl", "prompts.jsonl", "mix.yaml", "behaviors.csv"),
+        otherwise=Way(parsed="other pages run it, or a test of its own"),
+        ways={
+            command: Way()
+            for command in (
+                "exante card",
+                "exante cp",
+                "exante data check",
+                "exante data mix",
+                "exante diff",
+                "exante doctor",
+                "exante ls",
+                "exante miniature sample",
+                "exante recipes",
+                "exante rules check",
+                "exante rules new",
+                "exante rules show",
+                "exante suites",
+            )
+        }
+        | {"exante suites check": Way(parsed=_NETWORK)},
+        unread={"exante ": "usage, which typer writes"},
+    ),
+    "docs/reference/python.md": Page(runs=("runs/demo",)),
     "docs/results.md": Page(
         runs=("runs/demo", "runs/seed-0", "runs/seed-1", "runs/seed-2"),
         variables={"s": "0"},
