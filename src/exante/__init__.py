@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from exante.records import Message
     from exante.rules import RuleSet
     from exante.traces import Trace
-    from exante.workflows.evaluation import Evidence
+    from exante.workflows.evaluation import Chosen, Evidence
 
 __all__ = [
     "ArtefactError",
     "Assistant",
+    "Chosen",
     "Evidence",
     "ExanteError",
     "InputError",
@@ -48,6 +49,7 @@ __all__ = [
 
 _HOMES = {
     "Assistant": "exante.integrations.assistant",
+    "Chosen": "exante.workflows.evaluation",
     "Evidence": "exante.workflows.evaluation",
     "Message": "exante.records",
     "RuleSet": "exante.rules",

@@ -22,7 +22,9 @@ from exante.stages.report import PAGE
 from exante.stages.runs import final_model
 from exante.workflows.comparison import METHODS as METHODS
 from exante.workflows.comparison import compared
-from exante.workflows.evaluation import Chosen, Evidence, evaluation_recipe
+from exante.workflows.evaluation import Chosen as Chosen
+from exante.workflows.evaluation import Evidence as Evidence
+from exante.workflows.evaluation import evaluation_recipe
 from exante.workflows.performing import read_results, reusing, run_document, run_recipe
 
 ATTACKS = ("direct", "held_out", "separate")
@@ -95,30 +97,19 @@ def align(
 ) -> Run:
     """Align a model by a recipe, or continue where the run in `output` stopped.
 
-    Args:
-        recipe: A built-in recipe or a recipe file.
-        output: The run folder.
-        model: `miniature`, a folder, or a hub id. None, here and below: as the recipe says.
-        data: `miniature`, a mix (YAML), files, or `hub:OWNER/NAME`.
-        rules: A rule set by name, or a YAML file.
-        teacher: Who writes traces; a name, or `server:URL#MODEL`.
-        judge: Who judges answers.
-        lora: Rank of adapters that are trained instead of all weights.
-        seed: Seed of prompts, sampling and training.
-        settings: Changes by `step.field`, as `--set` takes them.
-        until: Stop after this step or stage.
-        reuse: A run whose traces are taken where rules did not change.
-        report_to: Trackers that watch trainings, with commas between them.
-        push_to: Hub id under which the outcome is uploaded in the end.
-        listener: Is told how the run goes.
+    `recipe` is a built-in one or a file. `model` is `miniature`, a folder or a hub id; `data` is
+    `miniature`, a mix (YAML), files or `hub:OWNER/NAME`; `rules`, `teacher` and `judge` are names,
+    files or `server:URL#MODEL`; what is None is as the recipe says. `lora` is the rank of adapters
+    that are trained instead of all weights, `reuse` a run whose traces are taken where rules did
+    not change. `settings` are changes by `step.field`, as `--set` takes them. `report_to` are
+    trackers with commas between them, `push_to` is where on the hub the outcome goes in the end.
 
     Raises:
         InputError: an option or a file does not fit; nothing that was finished is lost.
         RunError: the work could not be finished; the same call continues.
     """
-    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
-    asked |= {"teacher": teacher, "judge": judge, "seed": seed}
-    asked["lora"] = None if lora is None else {"rank": lora}
+    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
+    asked |= {"judge": judge, "seed": seed, "lora": None if lora is None else {"rank": lora}}
     changes = dict(settings or {})
     if reuse is not None:
         changes = {**reusing(recipe, Path(reuse)), **changes}
@@ -140,11 +131,7 @@ def evaluate(
     *,
     output: str | Path,
     data: str | None = None,
-    suites: Sequence[str] = (),
-    column: str | None = None,
-    kind: str | None = None,
-    limit: int | None = None,
-    trained_on: Sequence[str | Path] = (),
+    chosen: Chosen | None = None,
     rules: str | None = None,
     judge: str | None = None,
     attacks: Sequence[str] = ATTACKS,
@@ -155,23 +142,11 @@ def evaluate(
 ) -> Run:
     """Attack one or several models, and report safety beside usefulness.
 
-    Args:
-        models: Model folders, run folders, `miniature`, hub ids or `server:URL#MODEL`; the others
-            are compared with the first.
-        output: The run folder.
-        data: `miniature`, or files of which the test split is taken.
-        suites: Known suites or files, of which all prompts are taken instead.
-        column: Column of the prompt in files of suites.
-        kind: Kind of prompts that do not say theirs.
-        limit: Most prompts of a kind.
-        trained_on: Files with training prompts, whose near-duplicates in the suites are told.
-        rules: A rule set by name, or a YAML file.
-        judge: Who judges answers.
-        attacks: Families or groups; see `exante ls attacks`.
-        seed: Seed of the choice of prompts and of sampling.
-        evidence: What shall be measured beyond one judge's verdict on one greedy turn.
-        settings: Changes by `step.field`, as `--set` takes them.
-        listener: Is told how the run goes.
+    `models` are model folders, run folders, `miniature`, hub ids or `server:URL#MODEL`; the others
+    are compared with the first. Prompts are the test split of `data`, or the suites that were
+    `chosen`, and of each kind as many as it says.
+    `attacks` are families or groups, `evidence` is what shall be measured beyond one judge's
+    verdict on one greedy turn, `settings` are changes by `step.field`.
 
     Raises:
         InputError: an option or a file does not fit; nothing that was finished is lost.
@@ -182,9 +157,9 @@ def evaluate(
         raise InputError("no model is named", where="models", fix="name one or several")
     names = [str(name) for name in several]
     asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
-    files = tuple(str(path) for path in trained_on)
-    chosen = Chosen(tuple(suites), column, kind, limit, files)
-    document = evaluation_recipe(names, asked, list(attacks), evidence or Evidence(), chosen)
+    document = evaluation_recipe(
+        names, asked, list(attacks), evidence or Evidence(), chosen or Chosen()
+    )
     run_document(document, changes=settings or {}, out=Path(output), listener=listener)
     return Run(Path(output))
 
@@ -207,22 +182,10 @@ def compare(
 ) -> Compared | None:
     """Methods from the same base, prompts and answers, with the same tokens, on the same questions.
 
-    Returns None in a process of several that is not the main one.
-
-    Args:
-        methods: Recipes or recipe files.
-        output: Holds a run per seed, the table and the page.
-        seeds: How many runs, with seeds from 0.
-        reference: The method that others are tested against.
-        model: `miniature`, a folder, or a hub id.
-        data: `miniature`, a mix (YAML), files, or `hub:OWNER/NAME`.
-        rules: A rule set by name, or a YAML file.
-        teacher: Who writes traces.
-        judge: Who judges answers.
-        sft_tokens: Tokens of supervised training, for each method.
-        preference_tokens: Tokens of preference training, for each method.
-        settings: Changes by `step.field`, as `--set` takes them.
-        listener: Is told how the runs go.
+    `methods` are recipes or recipe files; all are tested against the `reference`. `output` holds a
+    run per seed (from 0 on), the table and the page. The budgets count, for each method, tokens of
+    supervised and of preference training. Other options are as in `align`. Returns None in a
+    process of several that is not the main one.
 
     Raises:
         InputError: an option or a file does not fit; nothing that was finished is lost.

@@ -18,6 +18,7 @@ from exante.cli.options import (
     show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
+from exante.cli.progress import shown
 from exante.cli.publishing import PushToHub, ReportTo
 
 RecipeFile = Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")]
@@ -64,7 +65,6 @@ def align(
     Example: exante align --model ./my-model --data prompts.jsonl --rules general -o runs/mine
     """
     from exante import api
-    from exante.cli.progress import shown
 
     in_processes(accelerate)
     with shown(output) as listener:

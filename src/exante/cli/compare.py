@@ -7,48 +7,46 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.align import Data, Model, TeacherName
+from exante.cli.options import AsJson, Changes, JudgeName, Rules, changes_of
 from exante.cli.processes import Accelerate, in_processes
+from exante.cli.progress import shown
 
-_SftTokens = Annotated[
+Methods = Annotated[
+    list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
+]
+Seeds = Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)]
+ReferenceName = Annotated[str, typer.Option(help="The method others are tested against.")]
+SftTokens = Annotated[
     int | None, typer.Option(help="Tokens of supervised training, for each method.", min=1)
 ]
-_PreferenceTokens = Annotated[
+PreferenceTokens = Annotated[
     int | None, typer.Option(help="Tokens of preference training, for each method.", min=1)
 ]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="The same command continues there.")]
 
 
 def compare(
-    methods: Annotated[
-        list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)] = 3,
-    reference: Annotated[str, typer.Option(help="The method others are tested against.")] = "erpo",
-    model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="miniature, a mix (YAML), files, or hub:OWNER/NAME.")
-    ] = None,
-    rules: Annotated[str | None, typer.Option(help="A rule set or file.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="See `exante ls teachers`.")] = None,
-    judge: Annotated[str | None, typer.Option(help="See `exante ls judges`.")] = None,
-    sft_tokens: _SftTokens = None,
-    preference_tokens: _PreferenceTokens = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
-    ] = None,
+    methods: Methods = None,
+    seeds: Seeds = 3,
+    reference: ReferenceName = "erpo",
+    model: Model = None,
+    data: Data = None,
+    rules: Rules = None,
+    teacher: TeacherName = None,
+    judge: JudgeName = None,
+    sft_tokens: SftTokens = None,
+    preference_tokens: PreferenceTokens = None,
+    changes: Changes = None,
     accelerate: Accelerate = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The same command continues there.")
-    ] = Path("runs/compare"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: Folder = Path("runs/compare"),
+    as_json: AsJson = False,
 ) -> None:
     """Compare methods on equal terms: one table, one page, paired tests, and the Pareto front.
 
     Example: exante compare dpo safedpo erpo --seeds 1 -o runs/three
     """
     from exante import api
-    from exante.cli.options import changes_of
-    from exante.cli.progress import shown
     from exante.cli.table import compared_table
 
     in_processes(accelerate)

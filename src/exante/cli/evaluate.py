@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from exante.cli.options import (
     show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
+from exante.cli.progress import shown
 from exante.cli.suites import Column, KindOfRest, Limit, SuiteNames, TrainedOn, known_kind
 from exante.errors import InputError
 
@@ -39,18 +41,20 @@ Tamper = Annotated[
 Defences = Annotated[
     str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
 ]
+Models = Annotated[
+    list[str], typer.Argument(help="Model folders, run folders, miniature, server:URL#MODEL.")
+]
+TestData = Annotated[
+    str | None, typer.Option(help="miniature, or files of which a test split is taken.")
+]
 Faithfulness = Annotated[
     bool, typer.Option("--faithfulness", help="Edit traces: do decisions and answers follow?")
 ]
 
 
 def evaluate(
-    models: Annotated[
-        list[str], typer.Argument(help="Model folders, run folders, miniature, server:URL#MODEL.")
-    ],
-    data: Annotated[
-        str | None, typer.Option(help="miniature, or files of which a test split is taken.")
-    ] = None,
+    models: Models,
+    data: TestData = None,
     suite: SuiteNames = None,
     column: Column = None,
     kind: KindOfRest = None,
@@ -78,33 +82,21 @@ def evaluate(
     Example: exante evaluate ./my-model --suite xstest --suite harmbench=behaviors.csv -o runs/s
     """
     from exante import api
-    from exante.cli.progress import shown
-    from exante.workflows.evaluation import Evidence
 
     in_processes(accelerate)
-    evidence = Evidence(
-        second_judge=second_judge,
-        calibration=str(calibration) if calibration else None,
-        samples=samples,
-        attacker=attacker,
-        tamper=_whole_numbers(tamper),
-        defences=tuple(name for name in defence.split(",") if name),
-        faithfulness=faithfulness,
-    )
+    ks, against = _whole_numbers(tamper), _names(defence)
+    chosen = api.Chosen(_names(suite), column, known_kind(kind), limit, _names(trained_on))
+    evidence = api.Evidence(second_judge, calibration, samples, attacker, ks, against, faithfulness)
     with shown(output) as listener:
         run = api.evaluate(
             models,
             output=output,
             data=data,
-            suites=suite or (),
-            column=column,
-            kind=known_kind(kind),
-            limit=limit,
-            trained_on=trained_on or (),
+            chosen=chosen,
             rules=rules,
             judge=judge,
-            attacks=attacks.split(","),
             seed=seed,
+            attacks=attacks.split(","),
             evidence=evidence,
             settings=changes_of(changes),
             listener=listener,
@@ -124,7 +116,6 @@ def rejudge(
 
     Example: exante rejudge runs/check --judge ensemble:judge.json
     """
-    from exante.cli.progress import shown
     from exante.workflows.evaluation import slug
     from exante.workflows.performing import run_document
     from exante.workflows.rejudging import rejudge_recipe
@@ -134,6 +125,12 @@ def rejudge(
     with shown(out) as listener:
         results = run_document(document, changes={}, out=out, given=given, listener=listener)
     show_results(results, out, as_json)
+
+
+def _names(given: str | Sequence[str | Path] | None) -> tuple[str, ...]:
+    """Names with commas between them, or of an option that is repeated."""
+    parts = given.split(",") if isinstance(given, str) else given or ()
+    return tuple(str(part) for part in parts if str(part))
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

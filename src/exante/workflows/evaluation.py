@@ -32,7 +32,7 @@ class Evidence:
 
     second_judge: str | None = None
     """Another judge of the same turns."""
-    calibration: str | None = None
+    calibration: str | Path | None = None
     """A file with the first judge's agreement with people."""
     samples: int = 1
     """Turns per harmful prompt, at temperature 1, beside the greedy one."""
@@ -213,7 +213,7 @@ def _add(steps: dict[str, Any], evidence: Evidence) -> None:
     """The steps behind a second judge, a calibration and repeated samples."""
     inner, report = steps["evaluation"]["steps"], steps["report"]
     if evidence.calibration is not None:
-        report["calibration"] = evidence.calibration
+        report["calibration"] = str(evidence.calibration)
     if evidence.second_judge is not None:
         inner["second"] = {**inner["judged"], "judge": evidence.second_judge}
         report["second"] = "evaluation.second"
