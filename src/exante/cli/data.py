@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli import completion
+
 if TYPE_CHECKING:
     from exante.formats.lint import Finding
     from exante.stages.dataset import DataSet
@@ -22,7 +24,12 @@ _Files = Annotated[
     ),
 ]
 _Format = Annotated[
-    str | None, typer.Option("--format", help="None: by the columns. See `exante ls formats`.")
+    str | None,
+    typer.Option(
+        "--format",
+        help="None: by the columns. See `exante ls formats`.",
+        autocompletion=completion.formats,
+    ),
 ]
 _Columns = Annotated[
     list[str] | None,

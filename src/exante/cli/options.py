@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from exante.cli import completion
 from exante.errors import InputError
 from exante.models.ranks import ranks
 
@@ -25,9 +26,20 @@ Changes = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
 SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
-Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
-JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
-ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
+Rules = Annotated[
+    str | None,
+    typer.Option(help="general, miniature, or a YAML file.", autocompletion=completion.rules),
+]
+JudgeName = Annotated[
+    str | None,
+    typer.Option(help="Who judges; see `exante ls judges`.", autocompletion=completion.judges),
+]
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help="A model folder, a run folder, or miniature.", autocompletion=completion.models
+    ),
+]
 
 
 def changes_of(pairs: list[str] | None) -> dict[str, Any]:

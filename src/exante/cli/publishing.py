@@ -7,13 +7,17 @@ from typing import Annotated
 
 import typer
 
+from exante.cli import completion
+
 ReportTo = Annotated[
     str, typer.Option(help="Watch trainings in tensorboard, wandb or trackio, with commas.")
 ]
 PushToHub = Annotated[
     str | None, typer.Option(help="Upload the outcome to the hub in the end: USER/NAME.")
 ]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder of `align`.")]
+RunFolder = Annotated[
+    Path, typer.Argument(help="A run folder of `align`.", autocompletion=completion.runs)
+]
 
 
 def card(
