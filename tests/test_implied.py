@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exante.implied import Implied, Scores, by_models, implied
+from exante.implied import Implied, Scores, Turn, by_models, implied
 from exante.preferences import Candidate, Group
 from exante.records import Example, Generation, Judgement, Message
 from exante.tradeoffs import WeighSettings, samples_of, solve_multiplier, weighed_pairs
@@ -67,7 +67,9 @@ def test_of_perfectly_aligned_models_pecan_is_mocan(
 
     The price of an improvement by `asked` and all drawn labels are those of rewards and costs.
     """
-    groups, scores, usual = [], {}, []
+    groups: list[Group] = []
+    scores: dict[Turn, Scores] = {}
+    usual: list[float] = []
     for place, turns in enumerate(worth):
         example = ASKED.model_copy(update={"id": f"{place}"})
         drawn = tuple(turn(n, reward=r, cost=c) for n, (r, c) in enumerate(turns))
@@ -76,7 +78,7 @@ def test_of_perfectly_aligned_models_pecan_is_mocan(
         for n, (r, c) in enumerate(zip(helpful, -safe, strict=True)):
             ratios = r - np.log(np.mean(np.exp(helpful))), c - np.log(np.mean(np.exp(-safe)))
             scores[f"{place}", (n,)] = Scores(-7.0, -7.0 + ratios[0], -7.0 + ratios[1])
-        usual.append(np.mean([c for _, c in turns]))
+        usual.append(float(np.mean([c for _, c in turns])))
     found = by_models(implied(groups, scores, beta=BETA))
     implied_samples = samples_of(groups, "linear", found)
     for turns in implied_samples:

@@ -11,10 +11,12 @@ from exante.cli.options import (
     AsJson,
     Changes,
     JudgeName,
+    Lora,
     Output,
     Rules,
     SeedOrNone,
     changes_of,
+    lora_of,
     show_results,
 )
 from exante.cli.processes import Accelerate, in_processes
@@ -33,10 +35,6 @@ TeacherName = Annotated[
 Until = Annotated[str | None, typer.Option(help="Stop after this step or stage.")]
 Reuse = Annotated[
     Path | None, typer.Option(help="A run whose traces are taken where rules did not change.")
-]
-Lora = Annotated[
-    int | None,
-    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
 ]
 
 
@@ -68,7 +66,7 @@ def align(
     in_processes(accelerate)
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
     asked |= {"teacher": teacher, "judge": judge, "seed": seed}
-    asked |= {"lora": {"rank": lora} if lora is not None else None}
+    asked |= {"lora": lora_of(lora)}
     name, set_to = config or recipe, changes_of(changes)
     if reuse is not None:
         set_to = {**reusing(name, reuse), **set_to}

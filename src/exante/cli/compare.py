@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli.options import Lora, changes_of, lora_of
 from exante.cli.processes import Accelerate, in_processes
 from exante.errors import InputError, unknown_name
 from exante.models.ranks import ranks
@@ -33,7 +34,7 @@ _BUDGETS = {"sft_tokens": 1_500_000, "preference_tokens": 150_000}
 _COMMON = ("base", "prompts")
 """Steps that methods on equal terms share, if they read them at all."""
 _OWN = ("suite", "evaluation", "report")
-_SAID = ("model", "data", "rules", "judge", "sft_tokens", "preference_tokens")
+_SAID = ("model", "data", "rules", "judge", "lora", "sft_tokens", "preference_tokens")
 _JSON, _PAGE = "compare.json", "compare.html"
 
 _SftTokens = Annotated[
@@ -57,6 +58,7 @@ def compare(
     rules: Annotated[str | None, typer.Option(help="A rule set or file.")] = None,
     teacher: Annotated[str | None, typer.Option(help="See `exante ls teachers`.")] = None,
     judge: Annotated[str | None, typer.Option(help="See `exante ls judges`.")] = None,
+    lora: Lora = None,
     sft_tokens: _SftTokens = None,
     preference_tokens: _PreferenceTokens = None,
     changes: Annotated[
@@ -73,13 +75,13 @@ def compare(
 
     Example: exante compare dpo safedpo erpo --seeds 1 -o runs/three
     """
-    from exante.cli.options import changes_of
     from exante.cli.runs import run_document
     from exante.cli.table import compared_table
 
     in_processes(accelerate)
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
-    asked |= {"judge": judge, "sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
+    asked |= {"judge": judge, "lora": lora_of(lora)}
+    asked |= {"sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
     plans = loaded(methods or METHODS, asked, reference)
     found: Compared | None = None
     for seed in range(seeds):
@@ -192,13 +194,19 @@ def write_comparison(
         reference=reference,
         comparisons=paired(read, list(plans), reference),
         seeds=list(runs),
-        settings={name: str(settings.get(name) or "as each recipe says") for name in _SAID},
+        settings={name: _said(name, settings.get(name)) for name in _SAID},
         reports={str(seed): f"seed-{seed}/report.html" for seed in runs},
         environment=read_results(next(iter(runs.values()))).environment,
     )
     write_json(out / _JSON, found.model_dump(mode="json", by_alias=True))
     (out / _PAGE).write_text(page(found), encoding="utf-8")
     return found
+
+
+def _said(name: str, value: Any) -> str:
+    if name == "lora":
+        return f"rank {value['rank']}" if value else "none: all weights are trained"
+    return str(value or "as each recipe says")
 
 
 def _seeded(plans: Mapping[str, Recipe], seed: int) -> dict[str, Recipe]:

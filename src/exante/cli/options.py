@@ -26,6 +26,10 @@ Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.
 SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
 Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
 JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
+Lora = Annotated[
+    int | None,
+    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
+]
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
 
 
@@ -41,6 +45,11 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
         except yaml.YAMLError:
             raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
     return found
+
+
+def lora_of(rank: int | None) -> dict[str, int] | None:
+    """The setting of recipes that `--lora` stands for."""
+    return None if rank is None else {"rank": rank}
 
 
 def show_results(results: Results | None, run: Path, as_json: bool) -> None:
