@@ -11,6 +11,7 @@ from exante.cli.options import (
     AsJson,
     Changes,
     JudgeName,
+    Lora,
     Output,
     Rules,
     SeedOrNone,
@@ -34,10 +35,6 @@ TeacherName = Annotated[
 Until = Annotated[str | None, typer.Option(help="Stop after this step or stage.")]
 Reuse = Annotated[
     Path | None, typer.Option(help="A run whose traces are taken where rules did not change.")
-]
-Lora = Annotated[
-    int | None,
-    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
 ]
 
 

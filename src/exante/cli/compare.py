@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from exante.cli.align import Data, Model, TeacherName
-from exante.cli.options import AsJson, Changes, JudgeName, Rules, changes_of
+from exante.cli.options import AsJson, Changes, JudgeName, Lora, Rules, changes_of
 from exante.cli.processes import Accelerate, in_processes
 from exante.cli.progress import shown
 
@@ -35,6 +35,7 @@ def compare(
     rules: Rules = None,
     teacher: TeacherName = None,
     judge: JudgeName = None,
+    lora: Lora = None,
     sft_tokens: SftTokens = None,
     preference_tokens: PreferenceTokens = None,
     changes: Changes = None,
@@ -61,6 +62,7 @@ def compare(
             rules=rules,
             teacher=teacher,
             judge=judge,
+            lora=lora,
             sft_tokens=sft_tokens,
             preference_tokens=preference_tokens,
             settings=changes_of(changes),

@@ -27,6 +27,10 @@ Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.
 SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
 Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
 JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
+Lora = Annotated[
+    int | None,
+    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
+]
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
 
 

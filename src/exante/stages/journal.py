@@ -26,9 +26,12 @@ class Journal:
     It is dropped once the stage has written what it made of them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Begin with what an interrupted stage had been told."""
-        self._path = folder / REPLIES
+    def __init__(self, folder: Path, whose: str = "") -> None:
+        """Begin with what an interrupted stage had been told.
+
+        A stage that pays several speakers keeps them apart by `whose` replies these are.
+        """
+        self._path = folder / (f"{whose}.{REPLIES}" if whose else REPLIES)
         self._known = {one.key: one.said for one in resumed(self._path, Remembered)}
 
     def get(self, key: str) -> Said | None:

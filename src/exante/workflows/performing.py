@@ -105,6 +105,11 @@ def run_recipe(
     return results
 
 
+def lora_of(rank: int | None) -> dict[str, int] | None:
+    """The setting of a recipe behind a rank of adapters."""
+    return None if rank is None else {"rank": rank}
+
+
 def reusing(name: str, run: Path) -> dict[str, str]:
     """Changes that let every reason step of a recipe take what still holds from another run.
 
