@@ -64,6 +64,8 @@ def written_turns(
     kept = [*_found_in(earlier), *_steps_of(out.parent), *_read(out / WRITTEN)]
     known = {one.key: one for one in kept}
     waiting = [place for place, key in enumerate(keys) if key not in known]
+    if earlier is not None:
+        tell(0, 0, f"teacher: {len(keys) - len(waiting)} prompts taken, {len(waiting)} asked anew")
     if isinstance(teacher, PaidTeacher):
         bill = teacher.foresee([tasks[place] for place in waiting])
         if bill is not None:
