@@ -144,6 +144,7 @@ def _memory(
 ) -> list[dict[str, Any]]:
     """Bytes of every stage, by device, and whole or with adapters where it trains."""
     from exante.models.footprint import sampling, training
+    from exante.models.forward import suits_plain
 
     if shape is None or found.weights is None:
         return []
@@ -156,7 +157,7 @@ def _memory(
                 bytes_ = sampling(shape, device, rows=held, prompt=prompt, new=need.turn)
                 rows.append({"stage": need.stage, "device": device, "of": "turns", **bytes_.parts})
                 continue
-            fused = found.weights.attention[device] != "eager"
+            fused = found.weights.attention[device] != "eager" and not suits_plain(device, width)
             size = {"tokens": min(need.batch_tokens, need.items * width), "width": width}
             for label, rank in (("all weights", None), (f"LoRA, rank {_RANK}", _RANK)):
                 bytes_ = training(shape, device, **size, rank=rank, fused=fused)
