@@ -60,7 +60,7 @@ def test_an_adapter_leaves_as_whole_weights_that_name_no_path(run: Path, tmp_pat
     write_adapter(adapted, load_chat(base), folder, base.resolve(), weights_fingerprint(base))
     said = push_run(tmp_path / "mine", "me/mine", folder=tmp_path / "out")
     assert "model.safetensors" in said
-    assert "adapter" not in said
+    assert "adapter_config.json" not in said
     texts = [p.read_text() for p in (tmp_path / "out").iterdir() if p.suffix != ".safetensors"]
     assert not any(str(tmp_path) in text for text in texts)
     assert load_model(tmp_path / "out").num_parameters() == load_model(base).num_parameters()

@@ -80,17 +80,17 @@ def planned(
     reached = scale.Reached()
     hidden = scale.tokens_that_hide_exchange(shape, gpu, _NETWORK, reached)
     yield f"- {scale.parameters(shape) / 1e9:.1f} billion parameters"
-    where = "one GPU" if count == 1 else f"{count} GPUs"
     each = "" if count == 1 else " on each"
-    yield f"- training on {where}: {memory / 1e9:.0f} of {gpu.memory / 1e9:.0f} GB{each}"
-    yield (
-        f"- exchange between machines is hidden from {hidden:.0f} tokens of a process at once "
-        f"(train.batch_tokens {tokens})"
-    )
+    yield f"- training on {_gpus(count)}: {memory / 1e9:.0f} of {gpu.memory / 1e9:.0f} GB{each}"
+    if count > 1:
+        yield (
+            f"- exchange between machines is hidden from {hidden:.0f} tokens of a process at once "
+            f"(train.batch_tokens {tokens})"
+        )
     saved = 4 * scale.parameters(shape) / 1e9
     yield f"- a checkpoint takes {3 * saved:.0f} GB, a saved model {saved:.0f} GB of disk"
     yield f"- the main process needs {saved:.0f} GB of its machine's memory to read and save one"
-    yield f"- sampling: one copy on {scale.replica(shape, gpu)} GPUs"
+    yield f"- sampling: one copy on {_gpus(scale.replica(shape, gpu))}"
     yield ""
     yield "| stage | million tokens | exaFLOP | GPU-hours | hours on all |" + (
         "" if price is None else " cost |"
@@ -108,20 +108,20 @@ def planned(
         ) + ("" if price is None else f" {cost.hours * price:.0f} |")
 
 
+def _gpus(count: int) -> str:
+    return "one GPU" if count == 1 else f"{count} GPUs"
+
+
 def _read(model: str) -> tuple[Shape, Sizes]:
     """What arithmetic and what memory depends on, of a model's config."""
-    from transformers import AutoConfig
-
     from exante.bench.scale import shape_of
-    from exante.models.shapes import empty_model
-    from exante.models.shapes import shape_of as sizes_of
+    from exante.models.shapes import shape_in
 
     path = Path(model)
     path = path / "config.json" if path.is_dir() else path
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        shape = shape_of(config)
-        return shape, sizes_of(empty_model(AutoConfig.for_model(**config)))
+        return shape_of(config), shape_in(config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"cannot be read: {error}", where=model, fix="8b, 70b, or a model's folder"

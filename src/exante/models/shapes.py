@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from exante.models.cache import token_bytes
 from exante.models.footprint import Shape
@@ -16,6 +17,15 @@ def empty_model(config: Any) -> Any:
     """The model of a config without memory for its weights: shapes only."""
     with torch.device("meta"):
         return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
+def shape_in(config: Mapping[str, Any]) -> Shape:
+    """The sizes of the model that a `config.json` describes.
+
+    Raises:
+        ValueError: transformers does not know it; other errors of its, for fields that do not fit.
+    """
+    return shape_of(empty_model(AutoConfig.for_model(**config)))
 
 
 def shape_of(model: Any) -> Shape:
