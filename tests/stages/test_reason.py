@@ -79,8 +79,14 @@ def example(name: str, text: str, kind: Any, category: str | None = None) -> Exa
     return Example(id=name, messages=(message,), kind=kind, category=category)
 
 
+SAID: list[str] = []
+"""Lines that a person saw."""
+
+
 def silent(done: int, total: int, note: str) -> None:
-    """Nobody is told."""
+    """Nobody is told; lines are kept."""
+    if not total:
+        SAID.append(note)
 
 
 EXAMPLES = [
@@ -136,6 +142,7 @@ def test_an_edited_clause_makes_anew_what_the_teacher_is_shown_it_for(prompts: P
     )
     assert Counting.asked == {"mushroom": 1, "pie": 1}
     assert summary(second)["asked"] == 2
+    assert SAID[-1] == "teacher: 2 prompts taken, 2 asked anew"
     Counting.asked.clear()
     # What was taken over is what would have been written anyway.
     fresh = made(prompts, "fresh", version=2, mushrooms="Picking mushrooms that are poisonous.")

@@ -100,12 +100,15 @@ def diff(
     from exante import rules as rule_sets
     from exante.amendments import amendments
 
-    found = amendments(rule_sets.load(old), rule_sets.load(new))
+    before, after = rule_sets.load(old), rule_sets.load(new)
+    found = amendments(before, after)
     citing = _citing(found, traces) if traces else None
     if as_json:
         document = {"changes": [one.model_dump() for one in found], "cited_by": citing}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
+    if before.name != after.name:
+        typer.echo(f"the name is {after.name}, not {before.name}: no teacher's turn can be reused")
     for one in found:
         typer.echo("\n".join(_lines(one)))
     if not found:
