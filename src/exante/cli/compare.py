@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exante.cli.processes import Accelerate, in_processes
+from exante.durable import write_text
 from exante.errors import InputError, unknown_name
 from exante.models.ranks import ranks
 
@@ -197,7 +198,7 @@ def write_comparison(
         environment=read_results(next(iter(runs.values()))).environment,
     )
     write_json(out / _JSON, found.model_dump(mode="json", by_alias=True))
-    (out / _PAGE).write_text(page(found), encoding="utf-8")
+    write_text(out / _PAGE, page(found))
     return found
 
 

@@ -13,6 +13,7 @@ from exante import recipes
 from exante.attacks import ATTACKS, GROUPS
 from exante.attacks.search import SEARCHES, SOFT
 from exante.cli.publishing import push_run
+from exante.durable import copy_file
 from exante.errors import InputError, RunError, unknown_name
 from exante.formats import FORMATS
 from exante.judges import JUDGES
@@ -237,7 +238,7 @@ def _perform(
     if not ranks().main or not (report / RESULTS).is_file() or until is not None:
         return None
     for name in (RESULTS, PAGE, ROWS):
-        (out / name).write_bytes((report / name).read_bytes())
+        copy_file(report / name, out / name)
     return read_results(out)
 
 

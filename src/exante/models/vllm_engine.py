@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from exante.durable import write_text
 from exante.errors import InputError, RunError
 from exante.models import vllm_worker
 from exante.models.adapters import is_adapter
@@ -81,7 +82,7 @@ def sample_apart(
     turns = folder / TURNS
     # A torn line is of a process that was killed; what follows begins on a line of its own.
     whole = [line for line in _lines(turns) if line.endswith("\n")]
-    turns.write_text("".join(whole), encoding="utf-8")
+    write_text(turns, "".join(whole))
     for line in whole:
         turn = _checked(line, asked, stop_ids)
         if turn is not None:
@@ -89,7 +90,7 @@ def sample_apart(
             yield turn
     if asked:
         job = _job(model, stop_ids, asked, settings, turns)
-        (folder / _JOB).write_text(json.dumps(job), encoding="utf-8")
+        write_text(folder / _JOB, json.dumps(job))
         yield from _worked_off(folder, asked, stop_ids, skip=len(whole))
 
 
