@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from signal import Signals
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -161,7 +162,7 @@ def _worked_off(
         raise InputError("vLLM is not installed there", where=command[0], fix=_FIX)
     if worker.returncode or asked:
         raise RunError(
-            f"vLLM ended with code {worker.returncode} and {len(asked)} turns to go: "
+            f"vLLM {_end(worker.returncode)} and {len(asked)} turns to go: "
             f"{_last_words(folder / _LOG)}",
             where=str(folder / _LOG),
             fix="see that file; then give the same command again: finished turns are kept",
@@ -213,6 +214,11 @@ def _lines(path: Path) -> list[str]:
 def _last_words(log: Path) -> str:
     said = [line.strip() for line in _lines(log) if line.strip()]
     return said[-1][:200] if said else "it said nothing"
+
+
+def _end(code: int) -> str:
+    """How the process ended; one that was killed says nothing itself."""
+    return f"was ended by {Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 def _seed(seed: int, name: str, sample: int) -> int:

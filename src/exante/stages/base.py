@@ -164,12 +164,13 @@ def _finish(
     # What a kill left half written is nobody's any more.
     drop_unfinished(partial)
     files = contents_of(partial)
+    number = 1 + sum(path.parent != partial for path in out.parent.glob(f"*/{STAMP}"))
     stamp = {
         **told,
         "files": {name: listed.model_dump() for name, listed in files.items()},
         "content": content_hash(files),
         "read": content_of(inputs.folders),
-        "record": {**clock.read(), **machine()},
+        "record": {"number": number, **clock.read(), **machine()},
     }
     write_json(partial / STAMP, stamp)
     put_in_place(partial, out)
@@ -282,7 +283,7 @@ def disk_errors(where: Path) -> Iterator[None]:
     """Turn what a full or unwritable disk raises into a message; leave everything else alone.
 
     Raises:
-        RunError: the disk is full.
+        RunError: the disk is full or fails, or a file grows beyond a limit.
         InputError: the folder cannot be written.
     """
     try:
@@ -296,6 +297,9 @@ def disk_errors(where: Path) -> Iterator[None]:
                 where=str(where),
                 fix="free some space and give the same command again; finished steps are kept",
             ) from error
+        problem = _BROKEN.get(getattr(error, "errno", None) or 0)
+        if problem is not None:
+            raise RunError(f"{problem[0]}: {error}", where=str(where), fix=problem[1]) from error
         if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EROFS:
             raise InputError(
                 f"cannot be written: {error}", where=str(where), fix="choose another --output"
@@ -305,6 +309,19 @@ def disk_errors(where: Path) -> Iterator[None]:
                 "is in the way: not a folder", where=str(where), fix="choose another --output"
             ) from error
         raise
+
+
+_BROKEN = {
+    errno.EFBIG: (
+        "a file may not be that large",
+        "raise the limit (ulimit -f), and go on as before",
+    ),
+    errno.EIO: (
+        "the disk fails",
+        "move the folder to another disk; the same command continues there",
+    ),
+}
+"""What else a disk refuses, in words, and what to do."""
 
 
 def _disk_full(error: BaseException, where: Path) -> bool:

@@ -49,7 +49,7 @@ Contents = dict[str, Listed]
 def contents_of(folder: Path) -> Contents:
     """Every file of a folder that is about to be finished, read once."""
     return {
-        name: Listed(bytes=size, changed_ns=changed, sha256=_sha256(str(folder / name), changed))
+        name: Listed(bytes=size, changed_ns=changed, sha256=_sha256(str(folder / name)))
         for name, size, changed in sorted(_files(folder))
     }
 
@@ -96,7 +96,8 @@ def _is_as_listed(path: Path, listed: Listed, size: int, changed: int, *, thorou
         return False
     if changed == listed.changed_ns and not thorough:
         return True
-    return _sha256(str(path), changed) == listed.sha256
+    found = _sha256(str(path)) if thorough else _known_sha256(str(path), changed)
+    return found == listed.sha256
 
 
 def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
@@ -111,7 +112,11 @@ def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
 
 
 @lru_cache(maxsize=4096)
-def _sha256(path: str, _changed_ns: int) -> str:
-    """Of a file; kept while its time is the same, for every step that reads it asks."""
+def _known_sha256(path: str, _changed_ns: int) -> str:
+    """Kept while a file's time is the same, for every step that reads it asks."""
+    return _sha256(path)
+
+
+def _sha256(path: str) -> str:
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -27,6 +27,8 @@ _TIMED = ("latency", "report", "contest")
 """Stages whose artefacts hold measured times."""
 _TOLD = ("stage", "version", "config", "outside")
 """Parts of a stamp that decide the content, besides the inputs."""
+_OF_THE_RUN = ("started", "seconds", "number")
+"""Parts of a record that tell of the run, not of the machine."""
 _TIMES = {"seconds", "train_runtime"}
 _SHOWN = 60
 _NOTHING = object()
@@ -152,7 +154,7 @@ def _of_step(name: str, left: _Step, right: _Step) -> StepDifference | None:
     content: list[Change] = [] if ours["stage"] in _TIMED else list(_content(here, there))
     if kind == "content" and not content:
         return None
-    apart = _changes(*(_machine_of(stamp) for stamp in (ours, theirs)), "")
+    apart = _changes(_machine_of(ours), _machine_of(theirs), "")
     return StepDifference(
         step=name,
         stage=ours["stage"],
@@ -164,7 +166,7 @@ def _of_step(name: str, left: _Step, right: _Step) -> StepDifference | None:
 
 def _machine_of(stamp: Mapping[str, Any]) -> dict[str, Any]:
     """What computed a step, as its stamp records it."""
-    return {k: v for k, v in stamp.get("record", {}).items() if k not in ("started", "seconds")}
+    return {k: v for k, v in stamp.get("record", {}).items() if k not in _OF_THE_RUN}
 
 
 def _content(left: Path, right: Path) -> Iterator[Change]:

@@ -58,7 +58,7 @@ def whole_lines(path: Path) -> list[str]:
 
 
 def put(records: Iterable[Record], file: TextIO) -> None:
-    """Append records, which a kill of this process can no longer take."""
+    """Append records, which a kill of this process can no longer take; a power cut can."""
     file.writelines(record.model_dump_json() + "\n" for record in records)
     file.flush()
 
