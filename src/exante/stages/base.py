@@ -291,12 +291,6 @@ def disk_errors(where: Path) -> Iterator[None]:
     except ExanteError:
         raise
     except Exception as error:
-        if _disk_full(error, where):
-            raise RunError(
-                "the disk is full",
-                where=str(where),
-                fix="free some space and give the same command again; finished steps are kept",
-            ) from error
         problem = _BROKEN.get(getattr(error, "errno", None) or 0)
         if problem is not None:
             raise RunError(f"{problem[0]}: {error}", where=str(where), fix=problem[1]) from error
@@ -307,6 +301,12 @@ def disk_errors(where: Path) -> Iterator[None]:
         if isinstance(error, NotADirectoryError | FileExistsError):
             raise InputError(
                 "is in the way: not a folder", where=str(where), fix="choose another --output"
+            ) from error
+        if _disk_full(error, where):
+            raise RunError(
+                "the disk is full",
+                where=str(where),
+                fix="free some space and give the same command again; finished steps are kept",
             ) from error
         raise
 
