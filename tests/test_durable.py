@@ -10,6 +10,7 @@ import pytest
 from exante.durable import (
     copy_file,
     drop_unfinished,
+    new_folder,
     put_in_place,
     replaced,
     write_bytes,
@@ -21,22 +22,17 @@ from exante.durable import (
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was synced and renamed, in order; a folder is synced under its name."""
     told: list[str] = []
-    sync, rename, replace = os.fsync, Path.rename, Path.replace
+    sync, replace = os.fsync, Path.replace
 
     def synced(descriptor: int) -> None:
         told.append(f"sync {Path(os.readlink(f'/proc/self/fd/{descriptor}')).name}")
         sync(descriptor)
-
-    def renamed(path: Path, target: Path) -> Path:
-        told.append(f"name {target.name}")
-        return rename(path, target)
 
     def put(path: Path, target: Path) -> Path:
         told.append(f"name {target.name}")
         return replace(path, target)
 
     monkeypatch.setattr("os.fsync", synced)
-    monkeypatch.setattr("pathlib.Path.rename", renamed)
     monkeypatch.setattr("pathlib.Path.replace", put)
     return told
 
@@ -79,6 +75,24 @@ def test_a_folder_is_on_the_disk_before_it_has_its_name(tmp_path: Path, done: li
     assert done.index("sync weights") < done.index("sync model") < done.index("sync part")
     assert done[named + 1 :] == [f"sync {tmp_path.name}"]
     assert (tmp_path / "whole/model/weights").read_bytes() == b"1"
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    target = tmp_path / "model"
+
+    def broken() -> None:
+        with new_folder(target) as place:
+            (place / "weights").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken()
+    assert not target.exists()
+    target.mkdir()
+    with new_folder(target) as place:
+        (place / "config").write_text("whole")
+    assert os.listdir(tmp_path) == ["model"]
+    assert os.listdir(target) == ["config"]
 
 
 def test_what_was_left_half_written_is_dropped_and_nothing_else(tmp_path: Path) -> None:

@@ -50,10 +50,26 @@ def copy_file(source: Path, target: Path) -> None:
         shutil.copyfileobj(content, file, 1 << 20)
 
 
-def put_in_place(folder: Path, target: Path) -> None:
-    """Give a finished folder its name; everything in it is on the disk before."""
-    sync_tree(folder)
-    folder.rename(target)
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which gets the name of `target` when it is whole.
+
+    `target` may be there if it is empty. What an interrupted try left is begun anew.
+    """
+    partial = target.with_name(f"{target.name}{UNFINISHED}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    put_in_place(partial, target)
+
+
+def put_in_place(finished: Path, target: Path) -> None:
+    """Give a finished file or folder its name; everything in it is on the disk before."""
+    if finished.is_dir():
+        sync_tree(finished)
+    else:
+        _sync(finished)
+    finished.replace(target)
     sync_folder(target.parent)
 
 

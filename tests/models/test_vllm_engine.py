@@ -78,6 +78,9 @@ def test_a_process_that_dies_is_one_message_and_only_what_is_owed_is_asked_again
     monkeypatch.delenv("STANDIN_FAULT")
     found = apart(model, requests, tmp_path)
     assert {turn.id for turn in found} == {"p0", "p1", "p2"}
+    job = json.loads((tmp_path / "vllm.job.json").read_text())
+    assert len(job["rows"]) == 2
+    assert len((tmp_path / TURNS).read_text().splitlines()) == 3
 
 
 def test_a_process_that_is_killed_is_said_and_what_it_wrote_is_kept(
@@ -92,9 +95,6 @@ def test_a_process_that_is_killed_is_said_and_what_it_wrote_is_kept(
     monkeypatch.delenv("STANDIN_FAULT")
     assert [turn.id for turn in apart(model, requests, tmp_path)] == ["p0", "p1", "p2"]
     assert (tmp_path / TURNS).read_text().startswith(before)
-    job = json.loads((tmp_path / "vllm.job.json").read_text())
-    assert len(job["rows"]) == 2
-    assert len((tmp_path / TURNS).read_text().splitlines()) == 3
 
 
 def test_what_is_done_is_not_asked_for(
