@@ -6,13 +6,13 @@ No torch, no model and no decision lives here. Identity of a record is its `id`,
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from exante.durable import replaced, write_text
 from exante.errors import InputError, said
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
@@ -285,23 +285,14 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> int:
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
     """Write all lines through a temporary file and one rename; returns how many."""
-    temporary = path.with_name(path.name + ".tmp")
     count = 0
-    with temporary.open("w", encoding="utf-8") as file:
+    with replaced(path) as file:
         for line in lines:
             file.write(line + "\n")
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     return count
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document through a temporary file and one rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from tests.docs import parsing, stand_ins
 from tests.docs.blocks import ROOT, SHELL, Block, Command, blocks, commands
-from tests.docs.ways import HUB, PAGES, SMALL, Page, Way, at
+from tests.docs.ways import HUB, PAGES, SMALL, Page, at
 
 from exante import recipes
 from exante.cli import main

@@ -23,9 +23,11 @@ from exante.cli.model import model_app
 from exante.cli.options import AsJson, ModelName, show_results
 from exante.cli.processes import say
 from exante.cli.publishing import card, push
+from exante.cli.repair import repair
 from exante.cli.rules import rules_app
 from exante.cli.serving import serve
 from exante.cli.suites import suites_app
+from exante.durable import write_text
 from exante.errors import ExanteError, InputError
 from exante.models.ranks import abandon, leave, ranks
 from exante.version import __version__
@@ -49,6 +51,7 @@ app.command()(evaluate)
 app.command()(rejudge)
 app.command()(compare)
 app.command()(diff)
+app.command()(repair)
 app.command()(doctor)
 app.command()(serve)
 app.command()(card)
@@ -149,7 +152,7 @@ def copy(
 
     if file.exists():
         raise InputError("exists already", where=str(file), fix="choose another name")
-    file.write_text(source_text(recipe), encoding="utf-8")
+    write_text(file, source_text(recipe))
     typer.echo(f"copied {recipe} to {file}: exante align {file}")
 
 

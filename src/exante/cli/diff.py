@@ -63,5 +63,7 @@ def _tell_step(step: StepDifference) -> None:
     more = len(step.changes) - _MOST_CHANGES
     if more > 0:
         typer.echo(f"  and {more} more")
+    for change in step.made_with:
+        typer.echo(f"  made with {change.place} {change.left} | {change.right}")
     if step.kind == "inputs" and not step.changes:
         typer.echo("  its own content is the same")

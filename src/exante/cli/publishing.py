@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from exante.durable import write_text
+
 ReportTo = Annotated[
     str, typer.Option(help="Watch trainings in tensorboard, wandb or trackio, with commas.")
 ]
@@ -30,7 +32,7 @@ def card(
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_text(output, text)
 
 
 def push(

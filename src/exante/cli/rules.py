@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.durable import write_text
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def new(
         )
     content = drafts.written(draft, name=output.stem, source=policy.name, how=how)
     ruleset = rule_sets.parse(content, where=str(output))
-    output.write_text(content, encoding="utf-8")
+    write_text(output, content)
     doubts, clauses = content.count("# DOUBTFUL"), len(ruleset.clause_ids())
     typer.echo(
         f"{output}: {len(ruleset.categories)} categories, {clauses} clauses, {doubts} marked "

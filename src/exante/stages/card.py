@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from exante.durable import write_text
 from exante.errors import InputError
 from exante.models.folders import MINIATURE, opened_trace, weights_fingerprint
 from exante.pages.card import CARD, CardFacts, DataFact, card
@@ -69,9 +70,8 @@ def write_card(run: Path) -> Path | None:
     if not model.resolve().is_relative_to(run.resolve()):
         return None
     path = model / CARD
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(card_of(run), encoding="utf-8")
-    return temporary.replace(path)
+    write_text(path, card_of(run))
+    return path
 
 
 def _recipe(run: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,10 +40,11 @@ class Journal:
         return self._known.get(key)
 
     def put(self, key: str, said: Said) -> None:
-        """Append a reply to the file."""
+        """Append a reply to the file; not even a power cut takes what was paid for."""
         self._known[key] = said
         with self._path.open("a", encoding="utf-8") as file:
             put([Remembered(key=key, said=said)], file)
+            os.fsync(file.fileno())
 
     def all(self) -> Iterable[Said]:
         """Everything that was said, before an interruption, too."""

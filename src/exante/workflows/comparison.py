@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exante import recipes
+from exante.durable import write_text
 from exante.errors import InputError, unknown_name
 from exante.models.ranks import ranks
 from exante.pages.compared import Compared
@@ -158,7 +159,7 @@ def write_comparison(
         environment=read_results(next(iter(runs.values()))).environment,
     )
     write_json(out / _JSON, found.model_dump(mode="json", by_alias=True))
-    (out / _PAGE).write_text(page(found), encoding="utf-8")
+    write_text(out / _PAGE, page(found))
     return found
 
 

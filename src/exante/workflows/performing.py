@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exante import recipes
+from exante.durable import copy_file
 from exante.errors import InputError
 from exante.models.hub import check_ready
 from exante.models.memory import tune_memory
@@ -163,5 +164,5 @@ def _perform(
     if not ranks().main or not (report / RESULTS).is_file() or until is not None:
         return None
     for name in (RESULTS, PAGE, ROWS):
-        (out / name).write_bytes((report / name).read_bytes())
+        copy_file(report / name, out / name)
     return read_results(out)
