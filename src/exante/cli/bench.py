@@ -331,7 +331,7 @@ def serve(
     model: Annotated[
         str, typer.Argument(help="A model folder, a run, or miniature.")
     ] = "miniature",
-    requests: Annotated[int, typer.Option(help="How many requests.", min=8, max=100_000)] = 200,
+    requests: Annotated[int, typer.Option(help="How many requests.", min=20, max=100_000)] = 200,
     clients: Annotated[int, typer.Option(help="Clients at a time.", min=1, max=256)] = 8,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of a turn.", min=8)] = 48,
     rows: Annotated[int, typer.Option(help="Turns decoded together.", min=1)] = 4,
@@ -358,7 +358,11 @@ def serve(
         return
     mebibytes = ", ".join(f"{size / (1 << 20):.0f}" for size in found.resident_bytes)
     typer.echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
+    typer.echo(f"different answers among those of {spec.prompts} prompts: {found.different}")
     typer.echo(f"turned away and come back {found.turned_away} times")
     typer.echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
     typer.echo(f"memory of the server, MiB, start to end: {mebibytes}")
-    typer.echo(f"a request that ran at SIGTERM was finished: {found.finished_at_shutdown}")
+    typer.echo(
+        f"taken in at SIGTERM {found.taken_at_shutdown}, finished {found.finished_at_shutdown}; "
+        f"the server ended {'well' if found.ended_well else 'badly'}"
+    )
