@@ -210,8 +210,10 @@ def _streamed(body: str) -> _Reply:
 def _shut_down(
     process: subprocess.Popen[bytes], address: str, texts: Sequence[str]
 ) -> tuple[int, int, bool]:
-    """Send SIGTERM while all these are asked: how many were taken in, how many of them finished,
-    and whether the server ended well."""
+    """Send SIGTERM while all these are asked.
+
+    How many were taken in, how many of them finished, and whether the server ended well.
+    """
     alone = [_answered(address, text) for text in texts]
     with ThreadPoolExecutor(len(texts)) as pool:
         asked = [pool.submit(_answered, address, text, stream=True) for text in texts]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from exante.cli.scale import plan, points
+from exante.cli.terminal import Screen, echo
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -162,11 +163,11 @@ def chaos(
 
 
 def _show_chaos(result: ChaosResult) -> None:
-    typer.echo(f"{result.kills} kills in {result.passes} runs of {result.steps} steps:")
+    echo(f"{result.kills} kills in {result.passes} runs of {result.steps} steps:")
     for step, count in result.while_making.items():
-        typer.echo(f"  {count:4} {step}")
-    typer.echo(f"finished steps made again: {', '.join(result.redone) or 'none'}")
-    typer.echo(f"steps that differ: {', '.join(s.step for s in result.differing) or 'none'}")
+        echo(f"  {count:4} {step}")
+    echo(f"finished steps made again: {', '.join(result.redone) or 'none'}")
+    echo(f"steps that differ: {', '.join(s.step for s in result.differing) or 'none'}")
 
 
 def _parts(only: str | None) -> list[str] | None:
@@ -174,12 +175,12 @@ def _parts(only: str | None) -> list[str] | None:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _finish(result: Result, as_json: bool, show: Callable[[Result], None]) -> None:
     if as_json:
-        typer.echo(result.model_dump_json())
+        echo(result.model_dump_json())
     else:
         show(result)
 
@@ -217,9 +218,8 @@ def _asked(device: str | None, threads: int | None) -> dict[str, Any]:
 
 
 def _show(result: TrainingResult) -> None:
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Screen()
     if result.baseline_sweep:
         console.print("TRL's settings; * is the strongest of its precision\n", style="bold")
         console.print(_sweep_table(result))
@@ -238,9 +238,8 @@ def _show(result: TrainingResult) -> None:
 
 
 def _show_sampling(result: SamplingResult) -> None:
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Screen()
     if result.baseline_sweep:
         console.print("Settings of generate; * is the strongest of its workload\n", style="bold")
         console.print(_variants_table(result))
@@ -354,15 +353,15 @@ def serve(
     )
     found = load(spec)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        echo(found.model_dump_json(indent=2))
         return
     mebibytes = ", ".join(f"{size / (1 << 20):.0f}" for size in found.resident_bytes)
-    typer.echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
-    typer.echo(f"different answers among those of {spec.prompts} prompts: {found.different}")
-    typer.echo(f"turned away and come back {found.turned_away} times")
-    typer.echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
-    typer.echo(f"memory of the server, MiB, start to end: {mebibytes}")
-    typer.echo(
+    echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
+    echo(f"different answers among those of {spec.prompts} prompts: {found.different}")
+    echo(f"turned away and come back {found.turned_away} times")
+    echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
+    echo(f"memory of the server, MiB, start to end: {mebibytes}")
+    echo(
         f"taken in at SIGTERM {found.taken_at_shutdown}, finished {found.finished_at_shutdown}; "
         f"the server ended {'well' if found.ended_well else 'badly'}"
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exante.cli.processes import Accelerate, in_processes
+from exante.cli.terminal import echo
 from exante.errors import InputError, unknown_name
 from exante.models.ranks import ranks
 
@@ -91,7 +92,7 @@ def compare(
     if found is None:
         return
     if as_json:
-        typer.echo(found.model_dump_json(by_alias=True))
+        echo(found.model_dump_json(by_alias=True))
     else:
         compared_table(found, output)
 

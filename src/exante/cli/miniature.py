@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from exante.cli.options import Seed
+from exante.cli.terminal import echo
 
 miniature_app = typer.Typer(no_args_is_help=True, help="The embedded world and its base model.")
 
@@ -22,7 +23,7 @@ def miniature_build(
     """Train the embedded base model from nothing (about 25 minutes on two cores)."""
     from exante.cli.runs import build_miniature
 
-    typer.echo(build_miniature(output, steps))
+    echo(build_miniature(output, steps))
 
 
 @miniature_app.command("sample")

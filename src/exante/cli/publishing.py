@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
+
 ReportTo = Annotated[
     str, typer.Option(help="Watch trainings in tensorboard, wandb or trackio, with commas.")
 ]
@@ -29,7 +31,7 @@ def card(
 
     text = card_of(run)
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
 
@@ -48,7 +50,7 @@ def push(
 
     Example: exante push runs/mine --to me/my-model --private
     """
-    typer.echo(push_run(run, to, private=private, folder=folder))
+    echo(push_run(run, to, private=private, folder=folder))
 
 
 def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None = None) -> str:
