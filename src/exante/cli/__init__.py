@@ -27,6 +27,7 @@ from exante.cli.repair import repair
 from exante.cli.rules import rules_app
 from exante.cli.serving import serve
 from exante.cli.suites import suites_app
+from exante.cli.terminal import echo, guard_streams, tell_bug
 from exante.durable import write_text
 from exante.errors import ExanteError, InputError
 from exante.models.ranks import abandon, leave, ranks
@@ -93,7 +94,7 @@ def report(
 
     results = [read_results(run) for run in runs]
     if markdown:
-        typer.echo(table(results))
+        echo(table(results))
         return
     for run, found in zip(runs, results, strict=True):
         show_results(found, run, as_json)
@@ -114,7 +115,7 @@ def export(
     from exante.integrations.inspect.logs import export as export_logs
 
     for path in export_logs(run, inspect):
-        typer.echo(str(path))
+        echo(str(path))
 
 
 @app.command(name="ls")
@@ -129,11 +130,11 @@ def list_things(
 
     rows = listing(what)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         name, *rest = (str(value) for value in row.values() if value)
-        typer.echo(f"{name:28} {'  '.join(rest)}")
+        echo(f"{name:28} {'  '.join(rest)}")
 
 
 @app.command(name="recipes")
@@ -153,7 +154,7 @@ def copy(
     if file.exists():
         raise InputError("exists already", where=str(file), fix="choose another name")
     write_text(file, source_text(recipe))
-    typer.echo(f"copied {recipe} to {file}: exante align {file}")
+    echo(f"copied {recipe} to {file}: exante align {file}")
 
 
 @app.callback(invoke_without_command=True)
@@ -167,12 +168,13 @@ def _root(
         # Read by whoever asks a server, in child processes, too.
         os.environ["EXANTE_SERVERS"] = str(servers.absolute())
     if version:
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 
 def main() -> None:
     """Run the command line; a user's mistake ends in one message and exit code 2."""
+    guard_streams()
     try:
         app()
     except ExanteError as error:
@@ -184,3 +186,8 @@ def main() -> None:
         if not end.code:
             leave()
         raise
+    except Exception as error:
+        tell_bug(error)
+        if ranks().count > 1:
+            abandon(1)
+        sys.exit(1)

@@ -19,7 +19,7 @@ from exante.cli.options import (
     show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
-from exante.cli.progress import shown
+from exante.cli.progress import watched
 from exante.cli.publishing import PushToHub, ReportTo
 
 RecipeFile = Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")]
@@ -64,7 +64,7 @@ def align(
     from exante import api
 
     in_processes(accelerate)
-    with shown(output) as listener:
+    with watched(output) as listener:
         run = api.align(
             config or recipe,
             output=output,

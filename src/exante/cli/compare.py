@@ -10,7 +10,8 @@ import typer
 from exante.cli.align import Data, Model, TeacherName
 from exante.cli.options import AsJson, Changes, JudgeName, Lora, Rules, changes_of
 from exante.cli.processes import Accelerate, in_processes
-from exante.cli.progress import shown
+from exante.cli.progress import watched
+from exante.cli.terminal import echo
 
 Methods = Annotated[
     list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
@@ -51,7 +52,7 @@ def compare(
     from exante.cli.table import compared_table
 
     in_processes(accelerate)
-    with shown(output) as listener:
+    with watched(output) as listener:
         found = api.compare(
             methods or api.METHODS,
             output=output,
@@ -71,6 +72,6 @@ def compare(
     if found is None:
         return
     if as_json:
-        typer.echo(found.model_dump_json(by_alias=True))
+        echo(found.model_dump_json(by_alias=True))
     else:
         compared_table(found, output)

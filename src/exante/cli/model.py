@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from exante.cli.adapters import merge
+from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
     from exante.models.check import ModelCheck, Problem
@@ -60,15 +61,15 @@ def check(
     if as_json:
         told: dict[str, Any] = found.model_dump(mode="json")
         told |= {"problems": [p.model_dump() for p in problems], "memory": memory, "example": rows}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        echo(json.dumps(told, ensure_ascii=False))
     else:
         _tell(found, memory, rows, prompt_tokens)
         for problem in problems:
-            typer.echo(f"{problem.level}: {problem.text}\n  fix: {problem.fix}")
+            echo(f"{problem.level}: {problem.text}\n  fix: {problem.fix}")
     if any(problem.level == "error" for problem in problems):
         raise typer.Exit(2)
     if not as_json:
-        typer.echo("ok: a run can work")
+        echo("ok: a run can work")
 
 
 @model_app.command()
@@ -86,7 +87,7 @@ def shrink(
     from exante.models.small import shrink as write_small
 
     count = write_small(resolve(model, weights=False), output)
-    typer.echo(f"{output}: {count:,} random parameters")
+    echo(f"{output}: {count:,} random parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,21 +220,19 @@ def _example(folder: str) -> list[dict[str, Any]]:
 def _tell(
     found: ModelCheck, memory: list[dict[str, Any]], rows: list[dict[str, Any]], prompt: int
 ) -> None:
-    typer.echo(found.folder)
+    echo(found.folder)
     for name, value in _facts(found):
-        typer.echo(f"  {name:14} {value}")
+        echo(f"  {name:14} {value}")
     if rows:
-        typer.echo("one row of supervised fine-tuning:")
+        echo("one row of supervised fine-tuning:")
         for name, learned in (("given", False), ("learned", True)):
-            typer.echo(
-                f"  {name:8} {' '.join(r['token'] for r in rows if r['learned'] == learned)}"
-            )
+            echo(f"  {name:8} {' '.join(r['token'] for r in rows if r['learned'] == learned)}")
     if memory:
-        typer.echo(f"memory, about, with prompts of {prompt} tokens:")
-        typer.echo(f"  {'stage':10} {'of':14} {'CPU':>10} {'GPU':>10}")
+        echo(f"memory, about, with prompts of {prompt} tokens:")
+        echo(f"  {'stage':10} {'of':14} {'CPU':>10} {'GPU':>10}")
     for row, other in zip(*(_of(memory, device) for device in _DEVICES), strict=True):
         sizes = f"{_size(row['total']):>10} {_size(other['total']):>10}"
-        typer.echo(f"  {row['stage']:10} {row['of']:14} {sizes}")
+        echo(f"  {row['stage']:10} {row['of']:14} {sizes}")
 
 
 def _of(memory: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:

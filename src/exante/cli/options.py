@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import yaml
 
+from exante.cli.terminal import echo
 from exante.errors import InputError
 from exante.models.ranks import ranks
 
@@ -61,8 +62,8 @@ def show_results(results: Results | None, run: Path, as_json: bool) -> None:
     if not ranks().main:
         return
     if results is None:
-        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
+        echo(f"stopped as asked; finished steps are in {run}", err=True)
     elif as_json:
-        typer.echo(results.model_dump_json(by_alias=True))
+        echo(results.model_dump_json(by_alias=True))
     else:
         closing_table(results, run)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
 from exante.durable import write_text
 
 ReportTo = Annotated[
@@ -30,7 +31,7 @@ def card(
 
     text = card_of(run)
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         write_text(output, text)
 
@@ -51,4 +52,4 @@ def push(
     """
     from exante.workflows.publishing import push_run
 
-    typer.echo(push_run(run, to, private=private, folder=folder))
+    echo(push_run(run, to, private=private, folder=folder))

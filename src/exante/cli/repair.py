@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exante.cli.options import AsJson
+from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
     from exante.stages.repair import RunState, StepState
@@ -32,7 +33,7 @@ def repair(
 
     found = examined(run) if check else set_aside(run)
     if as_json:
-        typer.echo(found.model_dump_json())
+        echo(found.model_dump_json())
     else:
         _tell(found, check=check)
     if found.of("outside") or len(found.of("damaged")) > len(found.moved):
@@ -41,21 +42,21 @@ def repair(
 
 def _tell(found: RunState, *, check: bool) -> None:
     for step in found.of("damaged", "outside"):
-        typer.echo(_line(step))
+        echo(_line(step))
         if step.step in found.moved:
-            typer.echo(f"  moved to {found.moved[step.step]}")
+            echo(f"  moved to {found.moved[step.step]}")
     unknown = found.of("unlisted")
     if unknown:
         names = ", ".join(step.step for step in unknown)
-        typer.echo(f"{len(unknown)} steps were made before files were listed; not known: {names}")
+        echo(f"{len(unknown)} steps were made before files were listed; not known: {names}")
     bad = len(found.of("damaged"))
-    typer.echo(f"{bad} of {len(found.steps)} steps damaged, {len(found.of('whole'))} whole")
+    echo(f"{bad} of {len(found.steps)} steps damaged, {len(found.of('whole'))} whole")
     if found.moved:
-        typer.echo("give the command of this run again: it makes what was moved, and no more")
+        echo("give the command of this run again: it makes what was moved, and no more")
     elif bad and check:
-        typer.echo(f"exante repair {found.run} moves them aside, to be made again")
+        echo(f"exante repair {found.run} moves them aside, to be made again")
     if found.of("outside"):
-        typer.echo("put those models back as they were; nothing in this folder can mend them")
+        echo("put those models back as they were; nothing in this folder can mend them")
 
 
 def _line(step: StepState) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli.terminal import echo
 from exante.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
@@ -44,19 +45,19 @@ def plan(
     else:
         shape, held = _read(model)
     for line in planned(shape, held, GPUS[gpu], gpus, tokens, Load(prompts=prompts), price):
-        typer.echo(line)
+        echo(line)
 
 
 def points() -> None:
     """Train small models here, and hold speed and memory against the plan's arithmetic."""
     from exante.bench.scale_points import measured
 
-    typer.echo("| parameters | tokens/s | GFLOP/s | share of products | MB | planned MB |")
-    typer.echo("|---:|---:|---:|---:|---:|---:|")
+    echo("| parameters | tokens/s | GFLOP/s | share of products | MB | planned MB |")
+    echo("|---:|---:|---:|---:|---:|---:|")
     for point in measured():
         known = point.bytes_measured
         memory = "unknown" if known is None else f"{known / 1e6:.0f}"
-        typer.echo(
+        echo(
             f"| {point.parameters / 1e6:.1f} M | {point.tokens_per_second:.0f} "
             f"| {point.flops_per_second / 1e9:.1f} | {point.share:.2f} | {memory} "
             f"| {point.bytes_planned / 1e6:.0f} |"

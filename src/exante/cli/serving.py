@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
 from exante.errors import InputError
 
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
@@ -64,7 +65,7 @@ def serve(
     Example: exante serve runs/demo --port 8000 --trace-tokens 256 --log decisions.jsonl
     """
     if vllm is not None:
-        return typer.echo(_for_vllm(model, vllm))
+        return echo(_for_vllm(model, vllm))
     if log_texts and log is None:
         raise InputError("there is no log", where="--log-texts", fix="add --log FILE")
     _require_serving()
@@ -87,7 +88,7 @@ def serve(
         log=log,
         log_texts=log_texts,
     )
-    server.serve(settings, lambda line: typer.secho(line, err=True))
+    server.serve(settings, lambda line: echo(line, err=True))
 
 
 def _require_serving() -> None:

@@ -252,6 +252,9 @@ class EndpointSpeaker:
             raise FaultError(f"no answer within {seconds:g} seconds") from None
         except httpx.HTTPError as error:
             raise FaultError(str(error) or f"connection lost ({type(error).__name__})") from None
+        if self._key:
+            # What an endpoint repeats would be kept with its replies.
+            read = read.replace(self._key.encode(), b"...")
         wait = pause_asked(reply.headers)
         if reply.status_code != httpx.codes.OK:
             raise fault_of(reply.status_code, bytes(read), wait, _FIXES)
