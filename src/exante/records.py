@@ -5,11 +5,12 @@ No torch, no model and no decision lives here. Identity of a record is its `id`,
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TextIO, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -284,24 +285,71 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> int:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
-    """Write all lines through a temporary file and one rename; returns how many."""
+    """Write all lines through a temporary file and one rename; returns how many.
+
+    Raises:
+        InputError: there is no such folder, or nothing can be written there.
+    """
     temporary = path.with_name(path.name + ".tmp")
     count = 0
-    with temporary.open("w", encoding="utf-8") as file:
+    with _new_file(temporary, path) as file:
         for line in lines:
             file.write(line + "\n")
             count += 1
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    _put(temporary, path)
     return count
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON document through a temporary file and one rename."""
+    """Write one JSON document through a temporary file and one rename.
+
+    Raises:
+        InputError: as `write_lines`.
+    """
+    write_lines(path, [json.dumps(value, indent=2, ensure_ascii=False)])
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text as it is, through a temporary file and one rename.
+
+    Raises:
+        InputError: as `write_lines`.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with _new_file(temporary, path) as file:
+        file.write(text)
+    _put(temporary, path)
+
+
+def _new_file(temporary: Path, path: Path) -> TextIO:
+    try:
+        return temporary.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise _unwritable(error, path) from None
+
+
+def _put(temporary: Path, path: Path) -> None:
+    try:
+        temporary.replace(path)
+    except IsADirectoryError as error:
+        temporary.unlink()
+        raise _unwritable(error, path) from None
+
+
+def _unwritable(error: OSError, path: Path) -> Exception:
+    """What a user can mend as a message; a full disk and a broken one stay what they are."""
+    if error.errno not in _THEIRS:
+        return error
+    return InputError(
+        f"cannot be written: {error.strerror}",
+        where=str(path),
+        fix="choose a place in a folder that is there and that you may write to",
+    )
+
+
+_THEIRS = (
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENAMETOOLONG),
+)

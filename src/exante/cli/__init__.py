@@ -146,10 +146,11 @@ def copy(
 ) -> None:
     """Copy a built-in recipe into a file of yours, to edit and to give to `exante align`."""
     from exante.recipes import source_text
+    from exante.records import write_text
 
     if file.exists():
         raise InputError("exists already", where=str(file), fix="choose another name")
-    file.write_text(source_text(recipe), encoding="utf-8")
+    write_text(file, source_text(recipe))
     typer.echo(f"copied {recipe} to {file}: exante align {file}")
 
 

@@ -25,13 +25,14 @@ def card(
 
     Example: exante card runs/demo -o card.md
     """
+    from exante.records import write_text
     from exante.stages.card import card_of
 
     text = card_of(run)
     if output is None:
         typer.echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_text(output, text)
 
 
 def push(

@@ -55,17 +55,13 @@ def new(
 
     Example: exante rules new --from policy.md -o rules.yaml
     """
-    from exante import drafts
+    from exante import documents, drafts
     from exante import rules as rule_sets
+    from exante.records import write_text
 
     if output.exists():
         raise InputError("exists already", where=str(output), fix="choose another name")
-    try:
-        text = policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(policy), fix="give a text file (UTF-8)"
-        ) from None
+    text = documents.text_of(policy, fix="give a text file (UTF-8)")
     draft, how = _drafted(text, teacher)
     if not draft.topics:
         raise InputError(
@@ -75,7 +71,7 @@ def new(
         )
     content = drafts.written(draft, name=output.stem, source=policy.name, how=how)
     ruleset = rule_sets.parse(content, where=str(output))
-    output.write_text(content, encoding="utf-8")
+    write_text(output, content)
     doubts, clauses = content.count("# DOUBTFUL"), len(ruleset.clause_ids())
     typer.echo(
         f"{output}: {len(ruleset.categories)} categories, {clauses} clauses, {doubts} marked "
