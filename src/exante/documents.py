@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from yaml.composer import ComposerError
 
 from exante.errors import InputError, said
 
@@ -102,8 +103,6 @@ def _loaded(text: str, where: str) -> tuple[yaml.Node | None, Any]:
         return root, loader.construct_document(root)
     except yaml.YAMLError as error:
         raise _not_yaml(error, text, where) from None
-    except RecursionError:
-        raise _too_deep(where) from None
     except _UNBUILT as error:
         raise InputError(
             f"is no YAML: a value does not fit its form ({str(error)[:_SHOWN]})",
@@ -119,6 +118,17 @@ class _Loader(yaml.SafeLoader):
     """Knows at which line it is, also while it makes values of nodes."""
 
     _built: yaml.Node | None = None
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """As the base class, which would go on until the interpreter stops it."""
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise ComposerError(None, None, f"nested more than {_DEEPEST} levels deep", mark)
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
     @property
     def line_at_work(self) -> int:
@@ -201,8 +211,6 @@ def _from_the_leaves(root: yaml.Node, where: str) -> Iterator[tuple[yaml.Node, l
             )
         elif id(node) not in done:
             above.add(id(node))
-            if len(above) > _DEEPEST:
-                raise _too_deep(where)
             waiting += [(node, True), *((one, False) for one in below)]
 
 
@@ -210,12 +218,6 @@ def _parts(node: yaml.Node) -> list[yaml.Node]:
     if isinstance(node, yaml.MappingNode):
         return [part for pair in node.value for part in pair]
     return list(node.value) if isinstance(node, yaml.SequenceNode) else []
-
-
-def _too_deep(where: str) -> InputError:
-    return InputError(
-        f"is nested more than {_DEEPEST} levels deep", where=where, fix="close what was opened"
-    )
 
 
 def _require_single_keys(node: yaml.MappingNode, where: str) -> None:

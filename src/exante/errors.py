@@ -45,7 +45,7 @@ def unknown_name(
     near = get_close_matches(name, names, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return InputError(
-        f"unknown {kind} {name!r}", where=where, fix=f"{guess}known: {', '.join(names)}"
+        f"unknown {kind} {name!r:.80}", where=where, fix=f"{guess}known: {', '.join(names)}"
     )
 
 

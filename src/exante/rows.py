@@ -96,13 +96,13 @@ def _csv_rows(path: Path, delimiter: str) -> Rows:
                 try:
                     row = next(reader, None)
                 except csv.Error as error:
-                    yield reader.line_num, Fault(_no_csv(error, path, reader.line_num), "")
+                    yield reader.reader.line_num, Fault(_no_csv(error, path, reader.reader.line_num), "")
                     continue
                 if row is None:
                     return
                 yield reader.line_num, _whole(row, f"{path}:{reader.line_num}")
     except csv.Error as error:
-        raise _no_csv(error, path, reader.line_num) from None
+        raise _no_csv(error, path, reader.reader.line_num) from None
     except _BROKEN as error:
         raise _unreadable(path, error) from None
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from tests.pages.conftest import synthetic
+from tests.tiny import tiny_model
 
 
 def alias_bomb(path: Path) -> None:
@@ -85,3 +89,47 @@ def _parquet(path: Path, columns: dict[str, list[Any]]) -> None:
     arrow: Any = import_module("pyarrow")
     parquet: Any = import_module("pyarrow.parquet")
     parquet.write_table(arrow.table(columns), path, compression="none")
+
+
+def many_columns(path: Path) -> None:
+    path.write_text(json.dumps({f"column {number}": number for number in range(3000)}))
+
+
+def large_severity(path: Path) -> None:
+    row = {"prompt": "a", "response_0": "b", "response_1": "c"}
+    path.write_text(json.dumps({**row, "response_1_severity_level": 10**400}))
+
+
+def long_answer(path: Path) -> None:
+    path.write_text(json.dumps({"question": "How many?", "answer": "#### " + "9" * 5000}))
+
+
+def long_schema(path: Path) -> None:
+    path.write_text(json.dumps({"schema": "x" * 100_000}))
+
+
+def linked_results(path: Path) -> None:
+    _results(path, files={"Click": "javascript:alert(1)"})
+
+
+def mistyped_results(path: Path) -> None:
+    _results(path, modells={})
+
+
+def deep_results(path: Path) -> None:
+    path.write_text('{"schema": ' + "[" * 100_000)
+
+
+def model_without_recipe(path: Path) -> None:
+    """A finished step with a model, in a run folder."""
+    step = path.parent / "taught"
+    step.mkdir(parents=True)
+    (step / "stage.json").write_text(
+        '{"fingerprint": "b", "stage": "sft", "config": {}, "outside": {}, "inputs": {}, '
+        '"summary": {}, "record": {"started": "2026"}}'
+    )
+    tiny_model(step / "model")
+
+
+def _results(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**synthetic().model_dump(mode="json", by_alias=True), **changes}))

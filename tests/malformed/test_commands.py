@@ -9,7 +9,7 @@ from tests.malformed import builders
 from tests.malformed.commands import Done, exante
 from tests.malformed.corpus import Case, cases
 
-TABLES = ("rules", "prompts")
+TABLES = ("rules", "prompts", "pairs", "mixes", "recipes", "suites", "labels", "settings", "runs")
 _LONGEST = 1500
 """Characters of a message: what is wrong is shown, not repeated whole."""
 

@@ -125,7 +125,11 @@ def read_star1(row: Row, where: str, how: Reading) -> Content:
     decision = _decision(answer, harmful=kind == "harmful")
     paragraphs = [part for part in parsed.trace_text.split("\n\n") if part.strip()]
     if not paragraphs:
-        raise InputError("the reasoning is empty", where=f"{where}: response")
+        raise InputError(
+            "the reasoning is empty",
+            where=f"{where}: response",
+            fix="write it between <think> and </think>, or leave the row out",
+        )
     path = paragraphs.pop() if len(paragraphs) > 1 else ""
     trace = traces.Trace("\n".join(paragraphs), None, (), decision, path)
     facts = {"categories": row.get("category"), "scores": row.get("score")}

@@ -134,7 +134,9 @@ def read_phrases(path: Path) -> re.Pattern[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path)) from None
+        raise InputError(
+            f"cannot be read: {error}", where=str(path), fix="give a text file (UTF-8)"
+        ) from None
     parts: list[str] = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()

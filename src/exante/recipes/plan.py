@@ -181,7 +181,11 @@ def parsed(step: Step, names: Mapping[str, Any], where: str) -> Config:
 def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node:
     place = f"{where}: {name}"
     if not isinstance(body, dict):
-        raise InputError("a step is a mapping with `stage`, `repeat` or `each`", where=place)
+        raise InputError(
+            "a step is a mapping with `stage`, `repeat` or `each`",
+            where=place,
+            fix="exante cp erpo FILE shows how it is written",
+        )
     if "repeat" in body:
         _known(body, set(_Loop.model_fields), place)
         rounds = filled(body["repeat"], settings, place)

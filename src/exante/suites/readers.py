@@ -165,7 +165,11 @@ def text_of(row: Row, column: str, where: str) -> str:
         )
     text = row[column]
     if not isinstance(text, str) or not text.strip():
-        raise InputError("the prompt is empty or no text", where=f"{where}: {column}")
+        raise InputError(
+            "the prompt is empty or no text",
+            where=f"{where}: {column}",
+            fix="give the file as published, or leave the row out",
+        )
     return text.strip()
 
 
