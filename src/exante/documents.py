@@ -138,7 +138,7 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """As the base class; the node is kept for messages."""
         self._built = node
-        return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+        return super().construct_object(node, deep)
 
 
 def _not_yaml(error: yaml.YAMLError, text: str, where: str) -> InputError:
@@ -183,7 +183,9 @@ def _require_plain(root: yaml.Node, where: str) -> None:
             )
         if isinstance(node, yaml.MappingNode):
             _require_single_keys(node, where)
-        elif isinstance(node, yaml.ScalarNode) and any("\ud800" <= c <= "\udfff" for c in node.value):
+        elif isinstance(node, yaml.ScalarNode) and any(
+            "\ud800" <= c <= "\udfff" for c in node.value
+        ):
             raise InputError(
                 "holds half a character (a lone surrogate)",
                 where=line,

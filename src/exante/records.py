@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TextIO, TypeVar
 
@@ -255,13 +255,25 @@ def parse_line(line: str, model: type[R], *, where: str) -> R:
     try:
         return model.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
-            where=where,
-            fix=f"each line is one JSON object with the fields of {model.__name__}",
-        ) from None
+        raise _unfit(error, model, where) from None
+
+
+def parse_row(row: Mapping[str, Any], model: type[R], *, where: str) -> R:
+    """One record from the fields of a row, whose texts may stand for numbers; errors as above."""
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        raise _unfit(error, model, where) from None
+
+
+def _unfit(error: ValidationError, model: type[Record], where: str) -> InputError:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return InputError(
+        f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
+        where=where,
+        fix=f"each line is one JSON object with the fields of {model.__name__}",
+    )
 
 
 def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
@@ -276,7 +288,9 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
         raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"no {what}: {said(first['msg'])}", where=str(path), fix=fix) from None
+        field = ".".join(str(part) for part in first["loc"])
+        text = f"{field}: {said(first['msg'])}" if field else said(first["msg"])
+        raise InputError(f"no {what}: {text}", where=str(path), fix=fix) from None
 
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
@@ -290,7 +304,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
     Raises:
         InputError: there is no such folder, or nothing can be written there.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _beside(path)
     count = 0
     with _new_file(temporary, path) as file:
         for line in lines:
@@ -298,7 +312,7 @@ def write_lines(path: Path, lines: Iterable[str]) -> int:
             count += 1
         file.flush()
         os.fsync(file.fileno())
-    _put(temporary, path)
+    temporary.replace(path)
     return count
 
 
@@ -317,24 +331,22 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         InputError: as `write_lines`.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _beside(path)
     with _new_file(temporary, path) as file:
         file.write(text)
-    _put(temporary, path)
+    temporary.replace(path)
+
+
+def _beside(path: Path) -> Path:
+    if path.is_dir():
+        raise _unwritable(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
+    return path.with_name(path.name + ".tmp")
 
 
 def _new_file(temporary: Path, path: Path) -> TextIO:
     try:
         return temporary.open("w", encoding="utf-8", newline="")
     except OSError as error:
-        raise _unwritable(error, path) from None
-
-
-def _put(temporary: Path, path: Path) -> None:
-    try:
-        temporary.replace(path)
-    except IsADirectoryError as error:
-        temporary.unlink()
         raise _unwritable(error, path) from None
 
 

@@ -96,7 +96,10 @@ def _csv_rows(path: Path, delimiter: str) -> Rows:
                 try:
                     row = next(reader, None)
                 except csv.Error as error:
-                    yield reader.reader.line_num, Fault(_no_csv(error, path, reader.reader.line_num), "")
+                    yield (
+                        reader.reader.line_num,
+                        Fault(_no_csv(error, path, reader.reader.line_num), ""),
+                    )
                     continue
                 if row is None:
                     return

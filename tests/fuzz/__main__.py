@@ -10,11 +10,16 @@ if that is anything.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.fuzz.targets import Target
 
 _WORDS = (
     *('"', "'", "{", "}", "[", "]", ":", ",", "- ", "&a ", "*a", "!!int ", "!!timestamp ", "<<: "),
@@ -22,7 +27,18 @@ _WORDS = (
     *("<think>", "</think>", "<assess>", "</assess>", "<verify>", "</verify>", "<calibrate>"),
     *("</calibrate>", "refuse", "comply", "[A]", "A.1 violated: ", "not-met", "; "),
     *("version", "name", "categories", "id", "title", "definition", "prohibited", "allowed"),
-    *("steps", "stage", "extends", "settings", "each", "repeat", "carry", "gate", "outcome", "$rate"),
+    *(
+        "steps",
+        "stage",
+        "extends",
+        "settings",
+        "each",
+        "repeat",
+        "carry",
+        "gate",
+        "outcome",
+        "$rate",
+    ),
     *("prompt", "chosen", "rejected", "messages", "role", "content", "user", "assistant", "kind"),
     *("response_0", "completions", "labels", "annotations", "Human: ", "Assistant: ", "portions"),
     *("choices", "message", "usage", "verdict: ", "score: ", "unsafe", "harmful response: yes"),
@@ -41,38 +57,42 @@ def main() -> int:
 
     chosen = [one for one in TARGETS if asked.target in (None, one.name)]
     asked.found.mkdir(parents=True, exist_ok=True)
-    found = 0
-    print(f"{'target':10} {'executions':>11} {'per second':>11} {'coverage':>9}  found")
-    for target in chosen:
-        found += _fuzzed(target.name, target.seeds, asked.seconds // len(chosen), asked.found)
-    return 1 if found else 0
-
-
-def _fuzzed(name: str, seeds: tuple[bytes, ...], seconds: int, found: Path) -> int:
-    """How many inputs were found on which a target fails: one, or none."""
     with tempfile.TemporaryDirectory(prefix="exante-fuzz-") as place:
-        corpus, words = Path(place) / "corpus", Path(place) / "words"
-        corpus.mkdir()
-        for number, seed in enumerate(seeds):
-            (corpus / str(number)).write_bytes(seed)
+        words = Path(place) / "words"
         quoted = (word.replace("\\", "\\\\").replace('"', '\\"') for word in _WORDS)
         words.write_text("".join(f'"{word}"\n' for word in quoted))
-        command = [sys.executable, "-m", "tests.fuzz.worker", name, f"-max_total_time={seconds}"]
-        command += [f"-dict={words}", f"-artifact_prefix={found / name}-", "-print_final_stats=1"]
-        command += ["-max_len=4096", "-timeout=20", "-rss_limit_mb=4096", "-seed=1", str(corpus)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    (found / f"{name}.log").write_text(done.stderr + done.stdout)
-    executions = _last(r"number_of_executed_units: (\d+)", done.stderr)
-    rate = _last(r"average_exec_per_sec: +(\d+)", done.stderr)
-    state = "nothing" if done.returncode == 0 else f"see {found / name}.log"
-    coverage = _last(r"cov: (\d+)", done.stderr)
-    print(f"{name:10} {executions:>11} {rate:>11} {coverage:>9}  {state}", flush=True)
-    return int(done.returncode != 0)
+        seconds = asked.seconds // len(chosen)
+        jobs = [_job(one, seconds, Path(place), words, asked.found) for one in chosen]
+        (Path(place) / "jobs.json").write_text(json.dumps(jobs))
+        command = [sys.executable, "-m", "tests.fuzz.worker", str(Path(place) / "jobs.json")]
+        code = subprocess.run(command, check=False).returncode
+    print(f"{'target':10} {'executions':>11} {'coverage':>9}  found")
+    for job in jobs:
+        print(_line(str(job["name"]), Path(str(job["log"]))))
+    return 1 if code else 0
 
 
-def _last(pattern: str, text: str) -> str:
-    found = re.findall(pattern, text)
-    return found[-1] if found else "?"
+def _job(target: Target, seconds: int, place: Path, words: Path, found: Path) -> dict[str, Any]:
+    """How libFuzzer is to run a target, and where its seeds are."""
+    corpus = place / target.name
+    corpus.mkdir()
+    for number, seed in enumerate(target.seeds):
+        (corpus / str(number)).write_bytes(seed)
+    options = [f"-max_total_time={seconds}", f"-dict={words}", "-print_final_stats=1", "-seed=1"]
+    options += ["-max_len=4096", "-timeout=20", "-rss_limit_mb=4096"]
+    options += [f"-artifact_prefix={found / target.name}-", str(corpus)]
+    return {"name": target.name, "options": options, "log": str(found / f"{target.name}.log")}
+
+
+def _line(name: str, log: Path) -> str:
+    """What a log says: inputs tried, branches of the watched modules, and what was found."""
+    text = log.read_text(errors="replace")
+    tried = re.findall(r"number_of_executed_units: (\d+)", text)
+    covered = re.findall(r"cov: (\d+)", text)
+    state = f"see {log}" if "ERROR" in text or "Uncaught" in text else "nothing"
+    return (
+        f"{name:10} {tried[-1] if tried else '?':>11} {covered[-1] if covered else '?':>9}  {state}"
+    )
 
 
 if __name__ == "__main__":

@@ -26,9 +26,9 @@ from exante.judges.rubric import verdict_of
 from exante.models.replies import FaultError, models_in, said_in
 from exante.models.servers import ServerSettings, _Servers
 from exante.pages.results import read_results
-from exante.records import Example, Message, parse_line, read_jsonl
 from exante.recipes.inherit import extended
 from exante.recipes.plan import build
+from exante.records import Example, Message, parse_line, read_jsonl
 from exante.rows import Fault, sift_rows
 from exante.rules import RuleSet
 from exante.serving.closing import closings
@@ -58,6 +58,7 @@ _TRACE = (
     "<think><assess>asks for it [A]</assess><verify>A.1 violated: it; A.a1 not-met</verify>"
     "<calibrate>refuse: kindly</calibrate></think>I cannot help with that."
 )
+_RULESET = rules.parse(_RULES, where="small")
 _EXAMPLE = Example(
     id="e", messages=(Message(role="user", content="How?"),), kind="harmful", category="A"
 )
@@ -188,8 +189,8 @@ def fuzz_answers(data: bytes) -> None:
     text = _text(data)
     for read in (verdict_of, parse_llama_guard, parse_wildguard, parse_yes_no):
         read(text)
-    ruleset = rules.parse(_RULES, where="small")
-    written_turns = SpeakingTeacher(_Speaker(text)).write_many([Assignment(_EXAMPLE, ruleset)], 0)
+    assignment = Assignment(_EXAMPLE, _RULESET)
+    written_turns = SpeakingTeacher(_Speaker(text)).write_many([assignment], 0)
     assert len(written_turns) == 1
     for turn in written_turns[0]:
         assert traces.parse(turn.text).present
@@ -260,7 +261,7 @@ _ANSWERS = (
     b'{"categories": [{"title": "T", "definition": "d", "prohibited": [{"text": "t", "quote":'
     b' "Users must not pick locks."}], "allowed": []}]}',
 )
-_CSV = b"\x02prompt,kind,label\nHow?,harmful,true\n\"a, b\",benign,0\n"
+_CSV = b'\x02prompt,kind,label\nHow?,harmful,true\n"a, b",benign,0\n'
 
 TARGETS: tuple[Target, ...] = (
     Target("rules", fuzz_rules, (_RULES.encode(), b"a: &x [1]\nb: *x\n")),
@@ -269,12 +270,14 @@ TARGETS: tuple[Target, ...] = (
     Target(
         "rows",
         fuzz_rows,
-        (_CSV, *(b"\x00" + lines([row]).encode() for row in ROWS.values()), b"\x01[{\"prompt\": 1}]"),
+        (_CSV, *(b"\x00" + lines([row]).encode() for row in ROWS.values()), b'\x01[{"prompt": 1}]'),
     ),
     Target("records", fuzz_records, (_EXAMPLE.model_dump_json().encode(),)),
     Target("traces", fuzz_traces, (_TRACE.encode(), b"Just an answer.")),
     Target("answers", fuzz_answers, _ANSWERS),
-    Target("drafts", fuzz_drafts, (b"# Locks\n- Users must not pick locks.\n## Allowed\n- Own.\n",)),
+    Target(
+        "drafts", fuzz_drafts, (b"# Locks\n- Users must not pick locks.\n## Allowed\n- Own.\n",)
+    ),
     Target("replies", fuzz_replies, (json.dumps(_REPLY).encode(),)),
     Target("requests", fuzz_requests, (json.dumps(_BODY).encode(),)),
     Target("results", fuzz_results, (b'{"schema": 1, "title": "t", "models": {}}',)),

@@ -59,10 +59,11 @@ def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None =
         InputError: the run has no model, or the hub cannot be used from here.
         RunError: the upload failed.
     """
-    from exante.models.hub import gather, upload
+    from exante.models.hub import gather, require_id, upload
     from exante.stages.card import card_of
     from exante.stages.runs import final_model
 
+    require_id(to)
     text, model = card_of(run, name=to), final_model(run)
     if folder is not None:
         names = gather(model, text, folder)

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from exante import traces
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.formats.base import (
     Content,
     Format,
@@ -95,7 +95,7 @@ def read_answer(row: Row, where: str, how: Reading) -> Content:
         raise InputError(
             "no prompt with an answer",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; --column prompt=... completion=...",
+            fix=f"columns here: {listed(row)}; --column prompt=... completion=...",
         )
     prompt, answer = names
     messages = asked_in(row, prompt, where)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.records import Kind, Message, Response
 
 Row = Mapping[str, Any]
@@ -75,7 +75,7 @@ def text_in(row: Row, name: str, where: str) -> str:
         raise InputError(
             f"no column {name!r}",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; map one with --column {name}=COLUMN",
+            fix=f"columns here: {listed(row)}; map one with --column {name}=COLUMN",
         )
     value = row[name]
     if not isinstance(value, str):

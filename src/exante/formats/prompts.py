@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from exante.errors import InputError, said
+from exante.errors import InputError, listed, said
 from exante.formats.base import asked_in
 from exante.records import Example, Kind, Message, Response
 
@@ -59,7 +59,7 @@ def prompt_example(
         raise InputError(
             f"no column {name!r}" if name else "no prompt column",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; name one: --column or --set column=",
+            fix=f"columns here: {listed(row)}; name one: --column or --set column=",
         )
     messages = _asked(row[name], _instance(row).get("input"), f"{where}: {name}")
     digest = group_of(messages)

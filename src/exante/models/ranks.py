@@ -206,7 +206,7 @@ def launch(config: Path, arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return int(end.code) if isinstance(end.code, int) else 1
     except (ValueError, ImportError, ConnectionError) as error:
-        raise InputError(f"cannot be launched: {error}", where=str(config)) from None
+        raise InputError(f"cannot be launched: {error}", where=str(config), fix=_READY) from None
     return 0
 
 
@@ -214,7 +214,9 @@ def _require_config(config: Path) -> None:
     text = documents.text_of(config, fix=_READY)
     found = documents.values(text, where=str(config))
     if not isinstance(found, dict) or "distributed_type" not in found:
-        raise InputError("is no config of accelerate", where=str(config), fix=_READY)
+        raise InputError(
+            "is no config of accelerate (no distributed_type)", where=str(config), fix=_READY
+        )
     import torch
 
     processes, machines = (

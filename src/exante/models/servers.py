@@ -21,7 +21,9 @@ _MILLION = 1e6
 class ServerSettings(BaseModel):
     """How one server is asked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     at_once: int = Field(default=8, ge=1)
     """Requests that wait for their reply at the same time."""

@@ -34,6 +34,9 @@ MODEL = "model"
 MODEL_POINTER = "model.json"
 SERVER = "server.json"
 
+_PARTS = ("config", "outside", "inputs", "summary", "record")
+"""Parts of a stamp that are mappings."""
+
 Tell = Callable[[int, int, str], None]
 """Progress of a stage: done, of how many, and a few words; of 0, words that shall stay."""
 Summary = dict[str, Any]
@@ -42,7 +45,9 @@ Summary = dict[str, Any]
 class Config(BaseModel):
     """Base of all stages' settings: immutable, no unknown fields, described in place."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,13 +168,39 @@ def stamp_of(folder: Path) -> dict[str, Any]:
         raise ArtefactError(
             "not the folder of a finished stage", where=str(folder), fix="check the path"
         ) from None
-    except (OSError, ValueError) as error:
-        raise ArtefactError(f"its stamp cannot be read: {error}", where=str(folder)) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ArtefactError(
+            f"its stamp cannot be read: {error}",
+            where=str(folder / STAMP),
+            fix="delete this folder to make it again",
+        ) from None
     if not isinstance(stamp, dict) or "fingerprint" not in stamp:
         raise ArtefactError(
             "its stamp is not one of ours", where=str(folder / STAMP), fix="choose another --output"
         )
-    return stamp
+    return whole_stamp(stamp, folder)
+
+
+def whole_stamp(stamp: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The stamp with all of its parts, the empty ones included.
+
+    Raises:
+        ArtefactError: a part is no mapping.
+    """
+    for part in _PARTS:
+        if not isinstance(stamp.get(part, {}), dict):
+            raise _broken_stamp(folder, part)
+    if not all(isinstance(labels, dict) for labels in stamp.get("inputs", {}).values()):
+        raise _broken_stamp(folder, "inputs")
+    return {**{part: {} for part in _PARTS}, **stamp}
+
+
+def _broken_stamp(folder: Path, part: str) -> ArtefactError:
+    return ArtefactError(
+        f"its stamp is broken: {part} is no mapping",
+        where=str(folder / STAMP),
+        fix="delete this folder to make it again",
+    )
 
 
 def fingerprint_of(folder: Path) -> str:
@@ -187,7 +218,7 @@ def model_of(folder: Path) -> Path:
         return folder / MODEL
     pointer = folder / MODEL_POINTER
     if pointer.is_file():
-        path = Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
+        path = _pointed_at(pointer)
         return path if path.is_absolute() else (folder / path).resolve()
     if (folder / SERVER).is_file():
         raise ArtefactError(
@@ -196,6 +227,18 @@ def model_of(folder: Path) -> Path:
             fix="leave the step out, or give a folder with the weights",
         )
     raise ArtefactError("holds no model", where=str(folder), fix="name a step that makes one")
+
+
+def _pointed_at(pointer: Path) -> Path:
+    """Raises ArtefactError where the file holds no path."""
+    try:
+        return Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise ArtefactError(
+            'is no pointer to a model: {"path": "..."}',
+            where=str(pointer),
+            fix="delete the folder it is in to make it again",
+        ) from None
 
 
 def point_at(model: Path, folder: Path) -> None:

@@ -10,14 +10,14 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
-from exante.judges import HarmJudge, load_judge
+from exante.judges import HarmJudge, JudgeName, load_judge
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.journal import Journal, paid
 from exante.stages.prompts import examples_of
 from exante.stages.teachers import open_teacher, teacher_identity
 from exante.stages.written import written_turns
-from exante.teachers import PaidTeacher
+from exante.teachers import PaidTeacher, TeacherName
 from exante.teachers.filters import FilterSettings, Views, sift
 
 TRACED = "traced.jsonl"
@@ -29,9 +29,9 @@ class ReasonConfig(Config):
 
     rules: str
     """`miniature`, `general`, or a rule set file."""
-    teacher: str
+    teacher: TeacherName
     """A known teacher, `server:URL#MODEL`, `local:FOLDER`, or `package.module:Class`."""
-    judge: str
+    judge: JudgeName
     """The judge that checks answers against labels."""
     trace: bool = True
     """Keep the reasoning; off leaves bare answers, for baselines."""
