@@ -6,12 +6,15 @@ written bears a name that nobody reads (`*.tmp`). Nothing here knows what is wri
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+from exante.errors import InputError
 
 UNFINISHED = ".tmp"
 """End of the name of a file that is being written."""
@@ -22,9 +25,12 @@ def replaced(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     """A file to write, which takes the place of `path` when it is whole.
 
     After an error `path` is what it was before, or absent.
+
+    Raises:
+        InputError: there is no such folder, or nothing can be written there.
     """
     temporary = path.with_name(path.name + UNFINISHED)
-    with temporary.open(mode, encoding=None if "b" in mode else "utf-8") as file:
+    with _new_file(temporary, path, mode) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
@@ -90,6 +96,30 @@ def drop_unfinished(folder: Path) -> None:
     """Remove what interrupted processes left half written in a folder and below."""
     for path in _unfinished(folder):
         path.unlink()
+
+
+def _new_file(temporary: Path, path: Path, mode: str) -> IO[Any]:
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if "b" in mode:
+            return temporary.open(mode)
+        return temporary.open(mode, encoding="utf-8", newline="")
+    except OSError as error:
+        # What a user can mend is a message; a full disk and a broken one stay what they are.
+        if error.errno not in _THEIRS:
+            raise
+        raise InputError(
+            f"cannot be written: {error.strerror}",
+            where=str(path),
+            fix="choose a place in a folder that is there and that you may write to",
+        ) from None
+
+
+_THEIRS = (
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENAMETOOLONG),
+)
 
 
 def _unfinished(folder: Path) -> Iterable[Path]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -29,9 +30,12 @@ from exante.cli.serving import serve
 from exante.cli.suites import suites_app
 from exante.cli.terminal import echo, guard_streams, tell_bug
 from exante.durable import write_text
-from exante.errors import ExanteError, InputError
+from exante.errors import ExanteError, InputError, RunError
 from exante.models.ranks import abandon, leave, ranks
 from exante.version import __version__
+
+_TRACEBACK = "EXANTE_TRACEBACK"
+"""Environment variable that shows where an unexpected error comes from, for whoever mends it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -173,21 +177,40 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one message and exit code 2."""
+    """Run the command line; a user's mistake ends in one message and exit code 2.
+
+    What nobody foresaw is a bug of ours: it ends in one message, too, and with exit code 1. Whoever
+    mends it sets EXANTE_TRACEBACK=1.
+    """
     guard_streams()
     try:
         app()
     except ExanteError as error:
-        say(error)
-        if ranks().count > 1:
-            abandon(error.exit_code)
-        sys.exit(error.exit_code)
+        _end(error)
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            tell_bug(error)
+        _end(_bug(error))
     except SystemExit as end:
         if not end.code:
             leave()
         raise
-    except Exception as error:
-        tell_bug(error)
-        if ranks().count > 1:
-            abandon(1)
-        sys.exit(1)
+
+
+def _end(error: ExanteError) -> NoReturn:
+    say(error)
+    if ranks().count > 1:
+        abandon(error.exit_code)
+    sys.exit(error.exit_code)
+
+
+def _bug(error: Exception) -> RunError:
+    """The message about an error that none of ours stands for."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return RunError(
+        f"{type(error).__name__}: {first}",
+        where=f"{Path(last.filename).name}:{last.lineno}",
+        fix=f"this is a bug in exante {__version__}; please report it with what this command "
+        f"prints when {_TRACEBACK}=1 is set",
+    )

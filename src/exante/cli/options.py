@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
+from exante import documents
 from exante.cli.terminal import echo
 from exante.errors import InputError
 from exante.models.ranks import ranks
@@ -41,11 +41,12 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise InputError("not of the form step.field=value", where=f"--set {pair}")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
+            raise InputError(
+                "not of the form step.field=value",
+                where=f"--set {pair}",
+                fix="exante align --set tuned.loss.beta=0.2",
+            )
+        found[key] = documents.values(value, where=f"--set {key}")
     return found
 
 

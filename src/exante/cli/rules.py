@@ -57,17 +57,12 @@ def new(
 
     Example: exante rules new --from policy.md -o rules.yaml
     """
-    from exante import drafts
+    from exante import documents, drafts
     from exante import rules as rule_sets
 
     if output.exists():
         raise InputError("exists already", where=str(output), fix="choose another name")
-    try:
-        text = policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(policy), fix="give a text file (UTF-8)"
-        ) from None
+    text = documents.text_of(policy, fix="give a text file (UTF-8)")
     draft, how = _drafted(text, teacher)
     if not draft.topics:
         raise InputError(

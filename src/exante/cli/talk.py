@@ -64,7 +64,10 @@ def _answer(model: Any, chat: Chat, history: list[Message], opened: str) -> str:
     prompt = chat.prompt_ids(history)
     limit = context_length(model)
     if len(prompt) + _SETTINGS.max_new_tokens > limit:
-        raise InputError(f"the dialogue is longer than the {limit} tokens the model reads")
+        raise InputError(
+            f"the dialogue is longer than the {limit} tokens the model reads",
+            fix="begin a new one, or ask something shorter",
+        )
     request = Request("chat", prompt, chat.encode(opened) if opened else ())
     (turn,) = sample(model, chat, [request], _SETTINGS)
     return chat.decode(turn.token_ids)

@@ -295,7 +295,11 @@ def _check(url: str, key: str) -> None:
     Raises:
         InputError: it does, or the key cannot stand in a header.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"no URL: {error}", where=url, fix="http://HOST:PORT/v1#M") from None
     if parts.username is not None or parts.query:
         raise InputError(
             "the URL of an endpoint holds a user, password or query, which would be written down",

@@ -37,8 +37,7 @@ def check_ready(name: str) -> None:
     """
     from huggingface_hub import constants, get_token
 
-    if not _ID.fullmatch(name) or ".." in name or "--" in name:
-        raise InputError("is no hub id", where=name, fix="give USER/NAME")
+    require_id(name)
     if constants.is_offline_mode():
         raise InputError(
             "the hub is switched off in this environment", where=name, fix="unset HF_HUB_OFFLINE"
@@ -47,6 +46,12 @@ def check_ready(name: str) -> None:
         raise InputError(
             "not logged in to the hub", where=name, fix="hf auth login, or export HF_TOKEN=..."
         )
+
+
+def require_id(name: str) -> None:
+    """Raises InputError where `name` is no id of the hub."""
+    if not _ID.fullmatch(name) or ".." in name or "--" in name:
+        raise InputError("is no hub id", where=name, fix="give USER/NAME")
 
 
 def gather(model: Path, card: str, folder: Path) -> list[str]:

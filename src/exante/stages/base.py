@@ -44,6 +44,9 @@ MODEL = "model"
 MODEL_POINTER = "model.json"
 SERVER = "server.json"
 
+_PARTS = ("config", "outside", "inputs", "summary", "record")
+"""Parts of a stamp that are mappings."""
+
 Tell = Callable[[int, int, str], None]
 """Progress of a stage: done, of how many, and a few words; of 0, words that shall stay."""
 Summary = dict[str, Any]
@@ -52,7 +55,9 @@ Summary = dict[str, Any]
 class Config(BaseModel):
     """Base of all stages' settings: immutable, no unknown fields, described in place."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,7 @@ def model_of(folder: Path) -> Path:
         return folder / MODEL
     pointer = folder / MODEL_POINTER
     if pointer.is_file():
-        path = Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
+        path = _pointed_at(pointer)
         return path if path.is_absolute() else (folder / path).resolve()
     if (folder / SERVER).is_file():
         raise ArtefactError(
@@ -195,6 +200,18 @@ def model_of(folder: Path) -> Path:
             fix="leave the step out, or give a folder with the weights",
         )
     raise ArtefactError("holds no model", where=str(folder), fix="name a step that makes one")
+
+
+def _pointed_at(pointer: Path) -> Path:
+    """Raises ArtefactError where the file holds no path."""
+    try:
+        return Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        raise ArtefactError(
+            'is no pointer to a model: {"path": "..."}',
+            where=str(pointer),
+            fix="delete the folder it is in to make it again",
+        ) from None
 
 
 def point_at(model: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
 from exante.errors import InputError
-from exante.judges import Answered, HarmJudge, Judge, PaidJudge, model_of, opinions
+from exante.judges import Answered, HarmJudge, Judge, JudgeName, PaidJudge, model_of, opinions
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.journal import Journal, foretold, paid
@@ -20,7 +20,7 @@ from exante.stages.judges import judge_identity, open_judge
 from exante.stages.prompts import examples_of
 from exante.stages.teachers import open_teacher, teacher_identity
 from exante.stages.written import written_turns
-from exante.teachers import PaidTeacher
+from exante.teachers import PaidTeacher, TeacherName
 from exante.teachers.filters import FilterSettings, Views, sift
 
 TRACED = "traced.jsonl"
@@ -32,9 +32,9 @@ class ReasonConfig(Config):
 
     rules: str
     """`miniature`, `general`, or a rule set file."""
-    teacher: str
+    teacher: TeacherName
     """A known teacher, `server:URL#MODEL`, `local:FOLDER`, or `package.module:Class`."""
-    judge: str
+    judge: JudgeName
     """The judge that checks answers against labels."""
     trace: bool = True
     """Keep the reasoning; off leaves bare answers, for baselines."""

@@ -12,12 +12,12 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from exante import documents
 from exante.errors import InputError
 from exante.models.adapters import is_adapter
 from exante.models.folders import opened_trace
 from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of
+from exante.stages.stamps import whole_stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,22 @@ def final_model(run: Path) -> Path:
     return model_of(made)
 
 
+def recipe_of(run: Path) -> dict[str, Any]:
+    """The recipe that a run was made by.
+
+    Raises:
+        InputError: there is none, or it is no recipe.
+    """
+    path, fix = run / RECIPE, "give the folder of a run"
+    recipe = documents.values(documents.text_of(path, fix=fix), where=str(path))
+    if not isinstance(recipe, dict):
+        raise InputError("is no recipe", where=str(path), fix=fix)
+    for part in ("settings", "steps"):
+        if not isinstance(recipe.setdefault(part, {}), dict):
+            raise InputError(f"is no recipe: {part} is no mapping", where=str(path), fix=fix)
+    return recipe
+
+
 def trace_of(model: str) -> Literal["open", "free"]:
     """Only a model that was taught traces has its trace opened; `model` is a folder or a name."""
     folder = Path(model)
@@ -70,12 +86,12 @@ def trace_of(model: str) -> Literal["open", "free"]:
 def _outcome(run: Path) -> Path | None:
     """The folder of the step that the run's recipe names as its outcome, if it is there."""
     try:
-        recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+        recipe = recipe_of(run)
         step, _, carried = recipe["outcome"]["of"].partition(".")
         if not carried:
             return _finished(run / step)
         start, inner = recipe["steps"][step]["carry"][carried]
-    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except (InputError, LookupError, TypeError, ValueError, AttributeError):
         return None
     rounds = sorted(p.parent for p in run.glob(f"{step}-*-{inner}/{STAMP}"))
     return rounds[-1] if rounds else _finished(run / start)
@@ -180,13 +196,17 @@ def _steps(folder: Path) -> dict[str, Path]:
 
 
 def stamps_of(folder: Path) -> dict[Path, dict[str, Any]]:
-    """Stamps of the steps of a folder; what is none of ours is passed over."""
+    """Stamps of the steps of a folder; what is none of ours is passed over.
+
+    Raises:
+        ArtefactError: one is ours, and broken.
+    """
     found: dict[Path, dict[str, Any]] = {}
     for path in sorted(folder.glob(f"*/{STAMP}")):
         try:
             stamp = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         if isinstance(stamp, dict) and {"fingerprint", "stage"} <= stamp.keys():
-            found[path.parent] = stamp
+            found[path.parent] = whole_stamp(stamp, path.parent)
     return found

@@ -10,6 +10,8 @@ from typing import Any
 from exante.errors import ArtefactError
 from exante.stages.contents import STAMP, damages, listed_in
 
+_PARTS = ("config", "outside", "inputs", "summary", "record")
+
 
 def stamp_of(folder: Path) -> dict[str, Any]:
     """The stamp of a finished stage.
@@ -25,13 +27,29 @@ def stamp_of(folder: Path) -> dict[str, Any]:
             where=str(folder),
             fix="check the path; a step that lost its stamp must be moved away",
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, f"its stamp cannot be read: {error}") from None
     if not isinstance(stamp, dict) or "fingerprint" not in stamp:
         raise ArtefactError(
             "its stamp is not one of ours", where=str(folder / STAMP), fix="choose another --output"
         )
-    return stamp
+    return whole_stamp(stamp, folder)
+
+
+def whole_stamp(stamp: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The stamp with all of its parts, the empty ones included.
+
+    Raises:
+        ArtefactError: a part is no mapping.
+    """
+    parts = {**{part: {} for part in _PARTS}, **stamp}
+    inputs = parts["inputs"]
+    broken = [part for part in _PARTS if not isinstance(parts[part], dict)]
+    if not broken and not all(isinstance(labels, dict) for labels in inputs.values()):
+        broken = ["inputs"]
+    if broken:
+        raise _damaged(folder, f"its stamp is broken: {broken[0]} is no mapping")
+    return parts
 
 
 def fingerprint_of(folder: Path) -> str:

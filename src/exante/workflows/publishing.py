@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from exante.models.adapters import is_adapter
-from exante.models.hub import check_ready, gather, upload
+from exante.models.hub import check_ready, gather, require_id, upload
 from exante.models.merging import merge_folder
 from exante.stages.card import card_of
 from exante.stages.runs import final_model
@@ -21,6 +21,7 @@ def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None =
         InputError: the run has no model, or the hub cannot be used from here.
         RunError: the upload failed.
     """
+    require_id(to)
     if folder is None:
         check_ready(to)
     text, model = card_of(run, name=to), final_model(run)
