@@ -25,7 +25,7 @@ from exante.workflows.comparison import compared
 from exante.workflows.evaluation import Chosen as Chosen
 from exante.workflows.evaluation import Evidence as Evidence
 from exante.workflows.evaluation import evaluation_recipe
-from exante.workflows.performing import read_results, reusing, run_document, run_recipe
+from exante.workflows.performing import lora_of, read_results, reusing, run_document, run_recipe
 
 ATTACKS = ("direct", "held_out", "separate")
 """Attack families that an evaluation uses where nothing else is asked for."""
@@ -109,7 +109,7 @@ def align(
         RunError: the work could not be finished; the same call continues.
     """
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
-    asked |= {"judge": judge, "seed": seed, "lora": None if lora is None else {"rank": lora}}
+    asked |= {"judge": judge, "seed": seed, "lora": lora_of(lora)}
     changes = dict(settings or {})
     if reuse is not None:
         changes = {**reusing(recipe, Path(reuse)), **changes}
@@ -175,6 +175,7 @@ def compare(
     rules: str | None = None,
     teacher: str | None = None,
     judge: str | None = None,
+    lora: int | None = None,
     sft_tokens: int | None = None,
     preference_tokens: int | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -192,7 +193,8 @@ def compare(
         RunError: the work could not be finished; the same call continues.
     """
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
-    asked |= {"judge": judge, "sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
+    asked |= {"judge": judge, "lora": lora_of(lora)}
+    asked |= {"sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
     return compared(
         methods,
         asked=asked,

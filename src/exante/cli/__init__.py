@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,12 +25,18 @@ from exante.cli.model import model_app
 from exante.cli.options import AsJson, ModelName, show_results
 from exante.cli.processes import say
 from exante.cli.publishing import card, push
+from exante.cli.repair import repair
 from exante.cli.rules import rules_app
 from exante.cli.serving import serve
 from exante.cli.suites import suites_app
-from exante.errors import ExanteError, InputError
+from exante.cli.terminal import echo, guard_streams, tell_bug
+from exante.durable import write_text
+from exante.errors import ExanteError, InputError, RunError
 from exante.models.ranks import abandon, leave, ranks
 from exante.version import __version__
+
+_TRACEBACK = "EXANTE_TRACEBACK"
+"""Environment variable that shows where an unexpected error comes from, for whoever mends it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +57,7 @@ app.command()(evaluate)
 app.command()(rejudge)
 app.command()(compare)
 app.command()(diff)
+app.command()(repair)
 app.command()(doctor)
 app.command()(serve)
 app.command()(card)
@@ -94,7 +102,7 @@ def report(
 
     results = [read_results(run) for run in runs]
     if markdown:
-        typer.echo(table(results))
+        echo(table(results))
         return
     for run, found in zip(runs, results, strict=True):
         show_results(found, run, as_json)
@@ -120,7 +128,7 @@ def export(
     from exante.integrations.inspect.logs import export as export_logs
 
     for path in export_logs(run, inspect):
-        typer.echo(str(path))
+        echo(str(path))
 
 
 @app.command(name="ls")
@@ -139,11 +147,11 @@ def list_things(
 
     rows = listing(what)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         name, *rest = (str(value) for value in row.values() if value)
-        typer.echo(f"{name:28} {'  '.join(rest)}")
+        echo(f"{name:28} {'  '.join(rest)}")
 
 
 @app.command(name="recipes")
@@ -170,8 +178,8 @@ def copy(
 
     if file.exists():
         raise InputError("exists already", where=str(file), fix="choose another name")
-    file.write_text(source_text(recipe), encoding="utf-8")
-    typer.echo(f"copied {recipe} to {file}: exante align {file}")
+    write_text(file, source_text(recipe))
+    echo(f"copied {recipe} to {file}: exante align {file}")
 
 
 @app.callback(invoke_without_command=True)
@@ -185,20 +193,45 @@ def _root(
         # Read by whoever asks a server, in child processes, too.
         os.environ["EXANTE_SERVERS"] = str(servers.absolute())
     if version:
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one message and exit code 2."""
+    """Run the command line; a user's mistake ends in one message and exit code 2.
+
+    What nobody foresaw is a bug of ours: it ends in one message, too, and with exit code 1. Whoever
+    mends it sets EXANTE_TRACEBACK=1.
+    """
+    guard_streams()
     try:
         app()
     except ExanteError as error:
-        say(error)
-        if ranks().count > 1:
-            abandon(error.exit_code)
-        sys.exit(error.exit_code)
+        _end(error)
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            tell_bug(error)
+        _end(_bug(error))
     except SystemExit as end:
         if not end.code:
             leave()
         raise
+
+
+def _end(error: ExanteError) -> NoReturn:
+    say(error)
+    if ranks().count > 1:
+        abandon(error.exit_code)
+    sys.exit(error.exit_code)
+
+
+def _bug(error: Exception) -> RunError:
+    """The message about an error that none of ours stands for."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return RunError(
+        f"{type(error).__name__}: {first}",
+        where=f"{Path(last.filename).name}:{last.lineno}",
+        fix=f"this is a bug in exante {__version__}; please report it with what this command "
+        f"prints when {_TRACEBACK}=1 is set",
+    )

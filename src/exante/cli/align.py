@@ -12,6 +12,7 @@ from exante.cli.options import (
     AsJson,
     Changes,
     JudgeName,
+    Lora,
     Output,
     Rules,
     SeedOrNone,
@@ -19,7 +20,7 @@ from exante.cli.options import (
     show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
-from exante.cli.progress import shown
+from exante.cli.progress import watched
 from exante.cli.publishing import PushToHub, ReportTo
 
 RecipeFile = Annotated[
@@ -54,10 +55,6 @@ Reuse = Annotated[
         autocompletion=completion.runs,
     ),
 ]
-Lora = Annotated[
-    int | None,
-    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
-]
 
 
 def align(
@@ -86,7 +83,7 @@ def align(
     from exante import api
 
     in_processes(accelerate)
-    with shown(output) as listener:
+    with watched(output) as listener:
         run = api.align(
             config or recipe,
             output=output,

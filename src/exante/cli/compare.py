@@ -9,9 +9,10 @@ import typer
 
 from exante.cli import completion
 from exante.cli.align import Data, Model, TeacherName
-from exante.cli.options import AsJson, Changes, JudgeName, Rules, changes_of
+from exante.cli.options import AsJson, Changes, JudgeName, Lora, Rules, changes_of
 from exante.cli.processes import Accelerate, in_processes
-from exante.cli.progress import shown
+from exante.cli.progress import watched
+from exante.cli.terminal import echo
 
 Methods = Annotated[
     list[str] | None,
@@ -42,6 +43,7 @@ def compare(
     rules: Rules = None,
     teacher: TeacherName = None,
     judge: JudgeName = None,
+    lora: Lora = None,
     sft_tokens: SftTokens = None,
     preference_tokens: PreferenceTokens = None,
     changes: Changes = None,
@@ -57,7 +59,7 @@ def compare(
     from exante.cli.table import compared_table
 
     in_processes(accelerate)
-    with shown(output) as listener:
+    with watched(output) as listener:
         found = api.compare(
             methods or api.METHODS,
             output=output,
@@ -68,6 +70,7 @@ def compare(
             rules=rules,
             teacher=teacher,
             judge=judge,
+            lora=lora,
             sft_tokens=sft_tokens,
             preference_tokens=preference_tokens,
             settings=changes_of(changes),
@@ -76,6 +79,6 @@ def compare(
     if found is None:
         return
     if as_json:
-        typer.echo(found.model_dump_json(by_alias=True))
+        echo(found.model_dump_json(by_alias=True))
     else:
         compared_table(found, output)

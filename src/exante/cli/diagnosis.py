@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from exante.cli.terminal import echo
+
 State = Literal["ok", "note", "bad"]
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 _LIBRARIES = (
@@ -65,12 +67,12 @@ def doctor(
     """
     found = [finding for look in LOOKS.values() for finding in look()]
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
         for finding in found:
-            typer.echo(f"{_MARKS[finding.state]} {finding.name:20} {finding.told}")
+            echo(f"{_MARKS[finding.state]} {finding.name:20} {finding.told}")
             if finding.fix:
-                typer.echo(f"{'':25} fix: {finding.fix}")
+                echo(f"{'':25} fix: {finding.fix}")
     if any(finding.state == "bad" for finding in found):
         raise typer.Exit(1)
 

@@ -21,7 +21,7 @@ from exante.cli.options import (
     show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
-from exante.cli.progress import shown
+from exante.cli.progress import watched
 from exante.cli.suites import Column, KindOfRest, Limit, SuiteNames, TrainedOn, known_kind
 from exante.errors import InputError
 
@@ -101,7 +101,7 @@ def evaluate(
     ks, against = _whole_numbers(tamper), _names(defence)
     chosen = api.Chosen(_names(suite), column, known_kind(kind), limit, _names(trained_on))
     evidence = api.Evidence(second_judge, calibration, samples, attacker, ks, against, faithfulness)
-    with shown(output) as listener:
+    with watched(output) as listener:
         run = api.evaluate(
             models,
             output=output,
@@ -144,7 +144,7 @@ def rejudge(
 
     out = output or run / f"rejudged-{slug(judge)}"
     document, given = rejudge_recipe(run, judge)
-    with shown(out) as listener:
+    with watched(out) as listener:
         results = run_document(document, changes={}, out=out, given=given, listener=listener)
     show_results(results, out, as_json)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from exante.cli.options import Seed
+from exante.cli.terminal import echo
 
 miniature_app = typer.Typer(no_args_is_help=True, help="The embedded world and its base model.")
 
@@ -38,7 +39,7 @@ def miniature_build(
             settings,
             lambda step, total, loss: listener.progress(step, total, f"loss {loss:.3f}"),
         )
-    typer.echo(f"{target}: sha256 {digest}")
+    echo(f"{target}: sha256 {digest}")
 
 
 @miniature_app.command("sample")

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
+from exante import documents
 from exante.cli import completion
+from exante.cli.terminal import echo
 from exante.errors import InputError
 from exante.models.ranks import ranks
 
@@ -34,6 +35,10 @@ JudgeName = Annotated[
     str | None,
     typer.Option(help="Who judges; see `exante ls judges`.", autocompletion=completion.judges),
 ]
+Lora = Annotated[
+    int | None,
+    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
+]
 ModelName = Annotated[
     str,
     typer.Argument(
@@ -48,11 +53,12 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise InputError("not of the form step.field=value", where=f"--set {pair}")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
+            raise InputError(
+                "not of the form step.field=value",
+                where=f"--set {pair}",
+                fix="exante align --set tuned.loss.beta=0.2",
+            )
+        found[key] = documents.values(value, where=f"--set {key}")
     return found
 
 
@@ -69,8 +75,8 @@ def show_results(results: Results | None, run: Path, as_json: bool) -> None:
     if not ranks().main:
         return
     if results is None:
-        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
+        echo(f"stopped as asked; finished steps are in {run}", err=True)
     elif as_json:
-        typer.echo(results.model_dump_json(by_alias=True))
+        echo(results.model_dump_json(by_alias=True))
     else:
         closing_table(results, run)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
 from exante.errors import ExanteError
 from exante.models.ranks import ranks
 
@@ -52,4 +53,4 @@ def say(error: ExanteError) -> None:
     if not mine.main:
         time.sleep(_GRACE_SECONDS)
     who = "" if mine.main else f" (process {mine.number})"
-    typer.secho(f"error{who}: {error}", fg="red", err=True)
+    echo(f"error{who}: {error}", fg="red", err=True)

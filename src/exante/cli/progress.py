@@ -6,15 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from exante.cli.terminal import Screen, shown, words
 from exante.errors import RunError
 from exante.models.ranks import ranks
 
 
 @contextmanager
-def shown(out: Path) -> Iterator[ProgressListener]:
+def watched(out: Path) -> Iterator[ProgressListener]:
     """A listener that draws how the run in `out` goes; an interrupt becomes a message.
 
     Raises:
@@ -36,13 +36,13 @@ class ProgressListener:
 
     def __init__(self) -> None:
         """Nothing is shown before the first step; only the main process shows anything."""
-        self.console = Console(stderr=True, quiet=not ranks().main)
+        self.console = Screen(stderr=True, quiet=not ranks().main)
         self.bar = Progress(
-            TextColumn("  {task.description:32}"),
+            TextColumn("  {task.description:32}", markup=False),
             BarColumn(bar_width=28),
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=self.console,
             transient=True,
         )
@@ -59,14 +59,14 @@ class ProgressListener:
 
     def started(self, name: str, stage: str) -> None:
         """A bar without length appears."""
-        self.task = self.bar.add_task(name, total=None, note=stage)
+        self.task = self.bar.add_task(shown(name), total=None, note=shown(stage))
 
     def progress(self, done: int, total: int, note: str) -> None:
         """The bar moves; words without a number are a line that stays."""
         if total == 0:
-            self.console.print(f"  {note}", style="dim", highlight=False)
+            self.console.print(f"  {note}", style="dim")
         elif self.task is not None:
-            self.bar.update(self.task, completed=done, total=total, note=note)
+            self.bar.update(self.task, completed=done, total=total, note=shown(note))
 
     def finished(self, name: str, seconds: float, reused: bool) -> None:
         """The bar becomes a line."""
@@ -74,4 +74,5 @@ class ProgressListener:
             self.bar.remove_task(self.task)
             self.task = None
         what = "kept" if reused else f"{seconds:.0f} s"
-        self.console.print(f"  [green]done[/] {name:32} [dim]{what}[/]", highlight=False)
+        line = words("  ").append("done", "green").append(f" {shown(name):32} ").append(what, "dim")
+        self.console.print(line)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from exante.cli import completion
+from exante.cli.terminal import echo
+from exante.durable import write_text
 
 ReportTo = Annotated[
     str, typer.Option(help="Watch trainings in tensorboard, wandb or trackio, with commas.")
@@ -32,9 +34,9 @@ def card(
 
     text = card_of(run)
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
     else:
-        output.write_text(text, encoding="utf-8")
+        write_text(output, text)
 
 
 def push(
@@ -53,4 +55,4 @@ def push(
     """
     from exante.workflows.publishing import push_run
 
-    typer.echo(push_run(run, to, private=private, folder=folder))
+    echo(push_run(run, to, private=private, folder=folder))

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exante import recipes
+from exante.durable import write_text
 from exante.errors import InputError, unknown_name
 from exante.models.ranks import ranks
 from exante.pages.compared import Compared
@@ -36,7 +37,7 @@ _BUDGETS = {"sft_tokens": 1_500_000, "preference_tokens": 150_000}
 _COMMON = ("base", "prompts")
 """Steps that methods on equal terms share, if they read them at all."""
 _OWN = ("suite", "evaluation", "report")
-_SAID = ("model", "data", "rules", "judge", "sft_tokens", "preference_tokens")
+_SAID = ("model", "data", "rules", "judge", "lora", "sft_tokens", "preference_tokens")
 _JSON, _PAGE = "compare.json", "compare.html"
 
 
@@ -153,13 +154,19 @@ def write_comparison(
         reference=reference,
         comparisons=paired(read, list(plans), reference),
         seeds=list(runs),
-        settings={name: str(settings.get(name) or "as each recipe says") for name in _SAID},
+        settings={name: _said(name, settings.get(name)) for name in _SAID},
         reports={str(seed): f"seed-{seed}/report.html" for seed in runs},
         environment=read_results(next(iter(runs.values()))).environment,
     )
     write_json(out / _JSON, found.model_dump(mode="json", by_alias=True))
-    (out / _PAGE).write_text(page(found), encoding="utf-8")
+    write_text(out / _PAGE, page(found))
     return found
+
+
+def _said(name: str, value: Any) -> str:
+    if name == "lora":
+        return f"rank {value['rank']}" if value else "none: all weights are trained"
+    return str(value or "as each recipe says")
 
 
 def _seeded(plans: Mapping[str, Recipe], seed: int) -> dict[str, Recipe]:

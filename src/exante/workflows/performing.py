@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exante import recipes
+from exante.durable import copy_file
 from exante.errors import InputError
 from exante.models.hub import check_ready
 from exante.models.memory import tune_memory
@@ -105,6 +106,11 @@ def run_recipe(
     return results
 
 
+def lora_of(rank: int | None) -> dict[str, int] | None:
+    """The setting of a recipe behind a rank of adapters."""
+    return None if rank is None else {"rank": rank}
+
+
 def reusing(name: str, run: Path) -> dict[str, str]:
     """Changes that let every reason step of a recipe take what still holds from another run.
 
@@ -158,5 +164,5 @@ def _perform(
     if not ranks().main or not (report / RESULTS).is_file() or until is not None:
         return None
     for name in (RESULTS, PAGE, ROWS):
-        (out / name).write_bytes((report / name).read_bytes())
+        copy_file(report / name, out / name)
     return read_results(out)
