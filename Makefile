@@ -9,13 +9,14 @@ STAMP := .venv/.installed
 AUDIT ?= .venv/audit
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check audit format build-miniature clean
+.PHONY: help demo test check audit format docs build-miniature clean
 
 help:
 	@echo "make demo             align the embedded model with ERPO; results in runs/demo"
 	@echo "make test             all checks and tests"
 	@echo "make audit            ask for known vulnerabilities of the pinned packages; needs a network"
 	@echo "make format           put the source into its standard form"
+	@echo "make docs             build the documentation in site/; a broken link fails"
 	@echo "make build-miniature  make the embedded base model anew"
 	@echo "make clean            drop caches; .venv and runs stay"
 
@@ -58,9 +59,15 @@ audit: $(AUDIT)/bin/pip-audit
 	then cat $(AUDIT)/said; exit $$code; \
 	else tail -n 1 $(AUDIT)/said; echo "NOT AUDITED: the service was not reached, or pip-audit failed"; exit 2; fi
 
+# The page of commands comes from their help, the rest is Markdown and docstrings.
+docs: $(STAMP)
+	@$(PIP) --editable '.[docs]'
+	$(BIN)/python -m tests.docs.reference
+	$(BIN)/zensical build --clean --strict
+
 build-miniature: $(STAMP)
 	$(BIN)/exante miniature build
 
 clean:
-	rm -rf .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf .cache site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+_MOST_NAMES, _LONGEST_NAME = 12, 40
+
 
 class ExanteError(Exception):
     """Root of all errors meant for a person; its text is the whole message."""
@@ -45,8 +47,15 @@ def unknown_name(
     near = get_close_matches(name, names, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
     return InputError(
-        f"unknown {kind} {name!r}", where=where, fix=f"{guess}known: {', '.join(names)}"
+        f"unknown {kind} {name!r:.80}", where=where, fix=f"{guess}known: {', '.join(names)}"
     )
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names of a user's own, of which there may be thousands: the first ones, and how many more."""
+    shown = [str(name) for name in names]
+    more = f", and {len(shown) - _MOST_NAMES} more" if len(shown) > _MOST_NAMES else ""
+    return ", ".join(name[:_LONGEST_NAME] for name in shown[:_MOST_NAMES]) + more
 
 
 def said(message: str) -> str:

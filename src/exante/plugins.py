@@ -27,6 +27,22 @@ def load(table: Mapping[str, str], name: str, kind: str) -> Any:
     raise unknown_name(kind, name, table)
 
 
+def made(table: Mapping[str, str], name: str, kind: str) -> object:
+    """What the class or function behind a name makes.
+
+    Raises:
+        InputError: as `load`, or it cannot be called without arguments.
+    """
+    found = load(table, name, kind)
+    try:
+        return found()
+    except TypeError as error:
+        raise InputError(
+            f"{kind} {name!r} cannot be made: {error}",
+            fix="name a class, or a function, that takes no arguments",
+        ) from error
+
+
 def _imported(address: str, kind: str) -> Any:
     module_name, _, attribute = address.partition(":")
     fix = f"give the {kind} as package.module:name of something importable"

@@ -6,13 +6,13 @@ No torch, no model and no decision lives here. Identity of a record is its `id`,
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from exante.durable import replaced, write_text
 from exante.errors import InputError, said
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
@@ -254,13 +254,25 @@ def parse_line(line: str, model: type[R], *, where: str) -> R:
     try:
         return model.model_validate_json(line)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
-            where=where,
-            fix=f"each line is one JSON object with the fields of {model.__name__}",
-        ) from None
+        raise _unfit(error, model, where) from None
+
+
+def parse_row(row: Mapping[str, Any], model: type[R], *, where: str) -> R:
+    """One record from the fields of a row, whose texts may stand for numbers; errors as above."""
+    try:
+        return model.model_validate(row)
+    except ValidationError as error:
+        raise _unfit(error, model, where) from None
+
+
+def _unfit(error: ValidationError, model: type[Record], where: str) -> InputError:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return InputError(
+        f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
+        where=where,
+        fix=f"each line is one JSON object with the fields of {model.__name__}",
+    )
 
 
 def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
@@ -275,7 +287,9 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
         raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
     except ValidationError as error:
         first = error.errors()[0]
-        raise InputError(f"no {what}: {said(first['msg'])}", where=str(path), fix=fix) from None
+        field = ".".join(str(part) for part in first["loc"])
+        text = f"{field}: {said(first['msg'])}" if field else said(first["msg"])
+        raise InputError(f"no {what}: {text}", where=str(path), fix=fix) from None
 
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
@@ -285,23 +299,14 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> int:
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
     """Write all lines through a temporary file and one rename; returns how many."""
-    temporary = path.with_name(path.name + ".tmp")
     count = 0
-    with temporary.open("w", encoding="utf-8") as file:
+    with replaced(path) as file:
         for line in lines:
             file.write(line + "\n")
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     return count
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write one JSON document through a temporary file and one rename."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

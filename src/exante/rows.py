@@ -9,7 +9,7 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -91,23 +91,44 @@ def _csv_rows(path: Path, delimiter: str) -> Rows:
     try:
         with _opened(path, newline="") as file:
             reader = csv.DictReader(file, strict=True, delimiter=delimiter)
-            _ = reader.fieldnames  # A fault in the header is one of the file.
+            _require_single(reader.fieldnames or (), path)
             while True:
                 try:
                     row = next(reader, None)
                 except csv.Error as error:
-                    problem = InputError(
-                        f"no valid CSV: {error}", where=f"{path}:{reader.line_num}"
+                    yield (
+                        reader.reader.line_num,
+                        Fault(_no_csv(error, path, reader.reader.line_num), ""),
                     )
-                    yield reader.line_num, Fault(problem, "")
                     continue
                 if row is None:
                     return
                 yield reader.line_num, _whole(row, f"{path}:{reader.line_num}")
     except csv.Error as error:
-        raise InputError(f"no valid CSV: {error}", where=f"{path}:{reader.line_num}") from None
+        raise _no_csv(error, path, reader.reader.line_num) from None
     except _BROKEN as error:
         raise _unreadable(path, error) from None
+
+
+def _no_csv(error: csv.Error, path: Path, line: int) -> InputError:
+    return InputError(
+        f"no valid CSV: {error}",
+        where=f"{path}:{line}",
+        fix='close every quote, and write a quote inside of one twice ("")',
+    )
+
+
+def _require_single(names: Sequence[str], path: Path) -> None:
+    """Refuse a header that names a column twice: only the last one would be read.
+
+    Raises:
+        InputError: it does.
+    """
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"column {twice!r:.80} stands twice", where=f"{path}:1", fix="rename one of them"
+        )
 
 
 def _whole(row: dict[str, Any], where: str) -> dict[str, Any] | Fault:

@@ -33,8 +33,8 @@ def test_a_model_goes_before_its_server_and_that_before_defaults(
     [
         ("http://h/v1: {at_once: 0}", "http://h/v1.at_once"),
         ("http://h/v1: {api_key: word}", "http://h/v1.api_key"),
-        ("- a", "dictionary"),
-        ("a: [", "servers.yaml:1: no valid YAML"),
+        ("- a", "holds no mapping"),
+        ("a: [", "servers.yaml:1: is no YAML"),
     ],
 )
 def test_what_does_not_fit_is_located_and_not_repeated(

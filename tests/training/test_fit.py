@@ -84,7 +84,7 @@ def test_rows_are_learned(policy: Path, tmp_path: Path) -> None:
     gained = sum(score(after, asked, pad_id=1)) - sum(score(before, asked, pad_id=1))
     assert gained > 100
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [entry["step"] for entry in logged] == [10, 12]
+    assert [entry["step"] for entry in logged] == [3, 6, 9, 10, 12]
     assert not (tmp_path / "checkpoints").exists()
 
 
@@ -120,6 +120,7 @@ def test_a_killed_training_continues_to_the_same_weights(
         given, policy=policy, out=out, settings=SETTINGS, on_step=lambda s, *_: steps.append(s)
     )
     assert steps[0] == (kill_at // 3) * 3 + 1
+    assert (out / "log.jsonl").read_text() == (tmp_path / "whole/log.jsonl").read_text()
     assert weights_fingerprint(out / "model") == weights_fingerprint(tmp_path / "whole/model")
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from exante import __version__
 from exante.cli.align import align
 from exante.cli.bench import bench_app
 from exante.cli.compare import compare
@@ -24,12 +24,18 @@ from exante.cli.model import model_app
 from exante.cli.options import AsJson, ModelName, show_results
 from exante.cli.processes import say
 from exante.cli.publishing import card, push
+from exante.cli.repair import repair
 from exante.cli.rules import rules_app
 from exante.cli.serving import serve
 from exante.cli.suites import suites_app
 from exante.cli.terminal import echo, guard_streams, tell_bug
-from exante.errors import ExanteError, InputError
+from exante.durable import write_text
+from exante.errors import ExanteError, InputError, RunError
 from exante.models.ranks import abandon, leave, ranks
+from exante.version import __version__
+
+_TRACEBACK = "EXANTE_TRACEBACK"
+"""Environment variable that shows where an unexpected error comes from, for whoever mends it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,6 +56,7 @@ app.command()(evaluate)
 app.command()(rejudge)
 app.command()(compare)
 app.command()(diff)
+app.command()(repair)
 app.command()(doctor)
 app.command()(serve)
 app.command()(card)
@@ -86,8 +93,8 @@ def report(
 
     Example: exante report runs/seed-0 runs/seed-1 runs/seed-2 --markdown
     """
-    from exante.cli.runs import read_results
     from exante.pages.markdown import table
+    from exante.workflows.performing import read_results
 
     results = [read_results(run) for run in runs]
     if markdown:
@@ -123,7 +130,7 @@ def list_things(
     as_json: AsJson = False,
 ) -> None:
     """List what there is to choose from."""
-    from exante.cli.runs import listing
+    from exante.cli.listing import listing
 
     rows = listing(what)
     if as_json:
@@ -150,7 +157,7 @@ def copy(
 
     if file.exists():
         raise InputError("exists already", where=str(file), fix="choose another name")
-    file.write_text(source_text(recipe), encoding="utf-8")
+    write_text(file, source_text(recipe))
     echo(f"copied {recipe} to {file}: exante align {file}")
 
 
@@ -170,21 +177,40 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one message and exit code 2."""
+    """Run the command line; a user's mistake ends in one message and exit code 2.
+
+    What nobody foresaw is a bug of ours: it ends in one message, too, and with exit code 1. Whoever
+    mends it sets EXANTE_TRACEBACK=1.
+    """
     guard_streams()
     try:
         app()
     except ExanteError as error:
-        say(error)
-        if ranks().count > 1:
-            abandon(error.exit_code)
-        sys.exit(error.exit_code)
+        _end(error)
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            tell_bug(error)
+        _end(_bug(error))
     except SystemExit as end:
         if not end.code:
             leave()
         raise
-    except Exception as error:
-        tell_bug(error)
-        if ranks().count > 1:
-            abandon(1)
-        sys.exit(1)
+
+
+def _end(error: ExanteError) -> NoReturn:
+    say(error)
+    if ranks().count > 1:
+        abandon(error.exit_code)
+    sys.exit(error.exit_code)
+
+
+def _bug(error: Exception) -> RunError:
+    """The message about an error that none of ours stands for."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    first = (str(error).strip().splitlines() or [""])[0][:300]
+    return RunError(
+        f"{type(error).__name__}: {first}",
+        where=f"{Path(last.filename).name}:{last.lineno}",
+        fix=f"this is a bug in exante {__version__}; please report it with what this command "
+        f"prints when {_TRACEBACK}=1 is set",
+    )

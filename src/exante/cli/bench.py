@@ -133,6 +133,12 @@ def chaos(
         float, typer.Option(help="Mean time a run works before it is killed.", min=0.01)
     ] = 6.0,
     seed: Annotated[int, typer.Option(help="Chooses the moments.")] = 0,
+    children: Annotated[
+        bool, typer.Option("--children", help="Every other kill hits one child process alone.")
+    ] = False,
+    accelerate: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="Run in several processes, as for align.")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
@@ -149,6 +155,7 @@ def chaos(
     from exante.bench.chaos import chaos as kill_and_compare
 
     sets = [word for change in changes or [] for word in ("--set", change)]
+    sets += ["--accelerate", str(accelerate)] if accelerate else []
     result = kill_and_compare(
         [sys.executable, "-m", "exante", "align", recipe, *sets],
         output=output,
@@ -156,6 +163,7 @@ def chaos(
         mean_seconds=mean_seconds,
         seed=seed,
         say=_say,
+        children=children,
     )
     _finish(result, as_json, _show_chaos)
     if not result.is_unharmed:
@@ -163,7 +171,10 @@ def chaos(
 
 
 def _show_chaos(result: ChaosResult) -> None:
-    echo(f"{result.kills} kills in {result.passes} runs of {result.steps} steps:")
+    echo(
+        f"{result.kills} kills, {result.of_children} of them of a child alone, in {result.passes} "
+        f"runs of {result.steps} steps:"
+    )
     for step, count in result.while_making.items():
         echo(f"  {count:4} {step}")
     echo(f"finished steps made again: {', '.join(result.redone) or 'none'}")

@@ -183,7 +183,8 @@ def _environment() -> Iterator[Finding]:
             yield Finding(name, "note", os.environ[name])
     for name in _SECRETS:
         yield Finding(name, "ok", "set (not shown)" if os.environ.get(name) else "not set")
-    if not sys.stdout.encoding.lower().startswith("utf"):
+    # A stream that keeps text in memory has no encoding, and needs none.
+    if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):
         fix = "set PYTHONUTF8=1"
         yield Finding("encoding", "note", f"the terminal writes {sys.stdout.encoding}", fix)
 

@@ -65,5 +65,7 @@ def _tell_step(step: StepDifference) -> None:
     more = len(step.changes) - _MOST_CHANGES
     if more > 0:
         echo(f"  and {more} more")
+    for change in step.made_with:
+        echo(f"  made with {change.place} {change.left} | {change.right}")
     if step.kind == "inputs" and not step.changes:
         echo("  its own content is the same")

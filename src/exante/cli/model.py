@@ -38,6 +38,9 @@ def check(
     prompt_tokens: Annotated[
         int, typer.Option(help="Tokens of a long prompt of yours, for the estimates.", min=1)
     ] = 256,
+    turn_tokens: Annotated[
+        int | None, typer.Option(help="As `--set turn_tokens`; None: as with data of yours.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what a run will do with a model, what it needs, and what stands in its way.
@@ -51,7 +54,7 @@ def check(
 
     folder = resolve(model, weights=False)
     found = check_model(folder, complete=model == MINIATURE or Path(model).expanduser().is_dir())
-    needs = list(_needs(recipe, model))
+    needs = list(_needs(recipe, model, turn_tokens))
     memory = _memory(found.shape, needs, prompt_tokens, found)
     problems = [*found.problems, *_too_much(found, needs, memory, prompt_tokens)]
     rows = _example(str(folder)) if found.chat else []
@@ -101,12 +104,16 @@ class _Need:
     max_length: int | None = None
 
 
-def _needs(name: str, model: str) -> Iterator[_Need]:
+def _needs(name: str, model: str, turn_tokens: int | None) -> Iterator[_Need]:
     """The stages of a recipe that run the model, each once, with its largest demand."""
     from exante import recipes
-    from exante.cli.runs import fitting
+    from exante.models.folders import MINIATURE
+    from exante.workflows.performing import fitting
 
-    recipe = recipes.load(name, fitting(recipes.settings_of(name), {"model": model}))
+    # A model of the user's is going to be trained on data of the user's.
+    data = None if model == MINIATURE else "yours"
+    asked = {"model": model, "data": data, "turn_tokens": turn_tokens}
+    recipe = recipes.load(name, fitting(recipes.settings_of(name), asked))
     found: dict[str, _Need] = {}
     configs = list(_configs(recipe, name))
     turn = max((c.sampling.max_new_tokens for _, c in configs if hasattr(c, "sampling")), default=1)
@@ -145,6 +152,7 @@ def _memory(
 ) -> list[dict[str, Any]]:
     """Bytes of every stage, by device, and whole or with adapters where it trains."""
     from exante.models.footprint import sampling, training
+    from exante.models.forward import suits_plain
 
     if shape is None or found.weights is None:
         return []
@@ -157,7 +165,7 @@ def _memory(
                 bytes_ = sampling(shape, device, rows=held, prompt=prompt, new=need.turn)
                 rows.append({"stage": need.stage, "device": device, "of": "turns", **bytes_.parts})
                 continue
-            fused = found.weights.attention[device] != "eager"
+            fused = found.weights.attention[device] != "eager" and not suits_plain(device, width)
             size = {"tokens": min(need.batch_tokens, need.items * width), "width": width}
             for label, rank in (("all weights", None), (f"LoRA, rank {_RANK}", _RANK)):
                 bytes_ = training(shape, device, **size, rank=rank, fused=fused)

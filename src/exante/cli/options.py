@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
+from exante import documents
 from exante.cli.terminal import echo
 from exante.errors import InputError
 from exante.models.ranks import ranks
 
 if TYPE_CHECKING:
+    from exante.api import Run
     from exante.pages.results import Results
 
 Output = Annotated[
@@ -27,6 +28,10 @@ Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.
 SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
 Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
 JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
+Lora = Annotated[
+    int | None,
+    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
+]
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
 
 
@@ -36,12 +41,19 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
     for pair in pairs or []:
         key, sign, value = pair.partition("=")
         if not sign or not key:
-            raise InputError("not of the form step.field=value", where=f"--set {pair}")
-        try:
-            found[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError("the value is no valid YAML", where=f"--set {pair}") from None
+            raise InputError(
+                "not of the form step.field=value",
+                where=f"--set {pair}",
+                fix="exante align --set tuned.loss.beta=0.2",
+            )
+        found[key] = documents.values(value, where=f"--set {key}")
     return found
+
+
+def show_run(run: Run, as_json: bool, until: str | None = None) -> None:
+    """Print what a run came to; of one that was to stop early, that it did."""
+    if ranks().main:
+        show_results(None if until else run.results, run.folder, as_json)
 
 
 def show_results(results: Results | None, run: Path, as_json: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exante.cli.terminal import echo
+from exante.durable import write_text
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,17 +57,12 @@ def new(
 
     Example: exante rules new --from policy.md -o rules.yaml
     """
-    from exante import drafts
+    from exante import documents, drafts
     from exante import rules as rule_sets
 
     if output.exists():
         raise InputError("exists already", where=str(output), fix="choose another name")
-    try:
-        text = policy.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(policy), fix="give a text file (UTF-8)"
-        ) from None
+    text = documents.text_of(policy, fix="give a text file (UTF-8)")
     draft, how = _drafted(text, teacher)
     if not draft.topics:
         raise InputError(
@@ -76,7 +72,7 @@ def new(
         )
     content = drafts.written(draft, name=output.stem, source=policy.name, how=how)
     ruleset = rule_sets.parse(content, where=str(output))
-    output.write_text(content, encoding="utf-8")
+    write_text(output, content)
     doubts, clauses = content.count("# DOUBTFUL"), len(ruleset.clause_ids())
     echo(
         f"{output}: {len(ruleset.categories)} categories, {clauses} clauses, {doubts} marked "
@@ -101,12 +97,15 @@ def diff(
     from exante import rules as rule_sets
     from exante.amendments import amendments
 
-    found = amendments(rule_sets.load(old), rule_sets.load(new))
+    before, after = rule_sets.load(old), rule_sets.load(new)
+    found = amendments(before, after)
     citing = _citing(found, traces) if traces else None
     if as_json:
         document = {"changes": [one.model_dump() for one in found], "cited_by": citing}
         echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
+    if before.name != after.name:
+        echo(f"the name is {after.name}, not {before.name}: no teacher's turn can be reused")
     for one in found:
         echo("\n".join(_lines(one)))
     if not found:

@@ -99,10 +99,21 @@ def _require_serving() -> None:
 
 
 def _for_vllm(model: str, folder: Path) -> str:
-    """The command for vLLM, whose files are written."""
+    """The command for vLLM, whose files are written.
+
+    Raises:
+        InputError: the model is an adapter.
+    """
+    from exante.models.adapters import is_adapter
     from exante.models.folders import resolve
     from exante.serving.vllm import write_vllm_files
     from exante.stages.runs import final_model, trace_of
 
     found = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
+    if is_adapter(found):
+        raise InputError(
+            "is an adapter, and the files are for whole weights",
+            where=str(found),
+            fix=f"exante model merge {model} -o merged && exante serve merged --vllm {folder}",
+        )
     return write_vllm_files(found, folder, opened=trace_of(str(found)) == "open")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from exante import traces
-from exante.cli.runs import final_model
 from exante.cli.terminal import Screen, words
 from exante.errors import InputError
 from exante.miniature.prompts import examples
@@ -16,6 +15,7 @@ from exante.models.folders import resolve
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
+from exante.stages.runs import final_model
 
 _SETTINGS = SamplingSettings(max_new_tokens=256)
 
@@ -64,7 +64,10 @@ def _answer(model: Any, chat: Chat, history: list[Message], opened: str) -> str:
     prompt = chat.prompt_ids(history)
     limit = context_length(model)
     if len(prompt) + _SETTINGS.max_new_tokens > limit:
-        raise InputError(f"the dialogue is longer than the {limit} tokens the model reads")
+        raise InputError(
+            f"the dialogue is longer than the {limit} tokens the model reads",
+            fix="begin a new one, or ask something shorter",
+        )
     request = Request("chat", prompt, chat.encode(opened) if opened else ())
     (turn,) = sample(model, chat, [request], _SETTINGS)
     return chat.decode(turn.token_ids)

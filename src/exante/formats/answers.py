@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from exante import traces
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.formats.base import (
     Content,
     Format,
@@ -95,7 +95,7 @@ def read_answer(row: Row, where: str, how: Reading) -> Content:
         raise InputError(
             "no prompt with an answer",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; --column prompt=... completion=...",
+            fix=f"columns here: {listed(row)}; --column prompt=... completion=...",
         )
     prompt, answer = names
     messages = asked_in(row, prompt, where)
@@ -125,7 +125,11 @@ def read_star1(row: Row, where: str, how: Reading) -> Content:
     decision = _decision(answer, harmful=kind == "harmful")
     paragraphs = [part for part in parsed.trace_text.split("\n\n") if part.strip()]
     if not paragraphs:
-        raise InputError("the reasoning is empty", where=f"{where}: response")
+        raise InputError(
+            "the reasoning is empty",
+            where=f"{where}: response",
+            fix="write it between <think> and </think>, or leave the row out",
+        )
     path = paragraphs.pop() if len(paragraphs) > 1 else ""
     trace = traces.Trace("\n".join(paragraphs), None, (), decision, path)
     facts = {"categories": row.get("category"), "scores": row.get("score")}

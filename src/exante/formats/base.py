@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.records import Kind, Message, Response
 
 Row = Mapping[str, Any]
@@ -75,11 +75,15 @@ def text_in(row: Row, name: str, where: str) -> str:
         raise InputError(
             f"no column {name!r}",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; map one with --column {name}=COLUMN",
+            fix=f"columns here: {listed(row)}; map one with --column {name}=COLUMN",
         )
     value = row[name]
     if not isinstance(value, str):
-        raise InputError(f"{type(value).__name__} in the place of a text", where=f"{where}: {name}")
+        raise InputError(
+            f"{type(value).__name__} in the place of a text",
+            where=f"{where}: {name}",
+            fix="write a text, in quotes, or leave the row out",
+        )
     return value.strip()
 
 
@@ -94,7 +98,11 @@ def asked_in(row: Row, name: str, where: str) -> tuple[Message, ...]:
         return _ending_with_user(messages, f"{where}: {name}")
     text = text_in(row, name, where)
     if not text:
-        raise InputError("the prompt is empty", where=f"{where}: {name}")
+        raise InputError(
+            "the prompt is empty",
+            where=f"{where}: {name}",
+            fix="write what is asked, or leave the row out",
+        )
     return (Message(role="user", content=text),)
 
 
@@ -121,7 +129,7 @@ def chat_in(value: Any, where: str) -> tuple[Message, ...]:
     for turn in value:
         role = turn.get("role") if isinstance(turn, dict) else None
         if role not in _ROLES or not isinstance(turn.get("content"), str):
-            raise InputError(f"no turn with a text: role {role!r}", where=where, fix=fix)
+            raise InputError(f"no turn with a text: role {role!r:.60}", where=where, fix=fix)
     return tuple(Message(role=turn["role"], content=turn["content"].strip()) for turn in value)
 
 
@@ -196,7 +204,11 @@ def number_in(row: Row, name: str, where: str) -> float | None:
     except (TypeError, ValueError, OverflowError):
         found = math.nan
     if not math.isfinite(found):
-        raise InputError(f"{value!r:.60} is no number", where=f"{where}: {name}")
+        raise InputError(
+            f"{value!r:.60} is no number",
+            where=f"{where}: {name}",
+            fix="a finite number; empty for a label that is missing",
+        )
     return found
 
 

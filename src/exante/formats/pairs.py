@@ -126,7 +126,11 @@ def read_ultrafeedback(row: Row, where: str, how: Reading) -> Content:
     """
     completions = row.get("completions")
     if not isinstance(completions, list) or not all(isinstance(c, dict) for c in completions):
-        raise InputError("no list of objects", where=f"{where}: completions")
+        raise InputError(
+            "no list of objects",
+            where=f"{where}: completions",
+            fix='a list of {"response": "...", "annotations": {...}}',
+        )
     responses = tuple(
         Response(
             text=text_in(one, "response", f"{where}: completions.{place}"),

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from exante.errors import InputError, said
+from exante.errors import InputError, listed, said
 from exante.formats.base import asked_in
 from exante.records import Example, Kind, Message, Response
 
@@ -59,7 +59,7 @@ def prompt_example(
         raise InputError(
             f"no column {name!r}" if name else "no prompt column",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; name one: --column or --set column=",
+            fix=f"columns here: {listed(row)}; name one: --column or --set column=",
         )
     messages = _asked(row[name], _instance(row).get("input"), f"{where}: {name}")
     digest = group_of(messages)
@@ -111,7 +111,9 @@ def _asked(prompt: Any, about: Any, where: str) -> tuple[Message, ...]:
     if isinstance(prompt, list):
         return asked_in({"prompt": prompt}, "prompt", where)
     if not isinstance(prompt, str) or not prompt.strip():
-        raise InputError("the prompt is empty or no text", where=where)
+        raise InputError(
+            "the prompt is empty or no text", where=where, fix="write a text, or leave the row out"
+        )
     more = about.strip() if isinstance(about, str) else ""
     return (Message(role="user", content="\n\n".join(filter(None, (prompt.strip(), more)))),)
 
@@ -126,7 +128,7 @@ def _kind(row: dict[str, Any], name: str, default: Kind | None, where: str) -> K
     said = said_kind(row)
     if said is None and "kind" in row:
         raise InputError(
-            f"unknown kind {row['kind']!r}", where=f"{where}: kind", fix="; ".join(_KIND_WORDS)
+            f"unknown kind {row['kind']!r:.60}", where=f"{where}: kind", fix="; ".join(_KIND_WORDS)
         )
     return said or default or ("harmful" if name in _HARMFUL_COLUMNS else "benign")
 

@@ -9,9 +9,12 @@ file: `strings:phrases.txt`, `ensemble:judge.json`, `labels:people.jsonl`. Those
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from exante import plugins
-from exante.errors import InputError
+from exante.errors import InputError, unknown_name
 from exante.judges.base import Answered, AnswerJudgement, HarmJudge, Judge, PaidJudge, opinions
 
 JUDGES: dict[str, str] = {
@@ -50,6 +53,7 @@ __all__ = [
     "Answered",
     "HarmJudge",
     "Judge",
+    "JudgeName",
     "PaidJudge",
     "file_of",
     "load_judge",
@@ -78,8 +82,28 @@ def load_judge(name: str) -> Judge:
             f"judge {name} runs a model, which this step does not load",
             fix="use strings, learned or ensemble here",
         )
-    judge: Judge = plugins.load(JUDGES, name, "judge")()
+    judge = plugins.made(JUDGES, name, "judge")
+    if not isinstance(judge, Judge):
+        raise InputError(
+            f"{name} is no judge",
+            fix="give package.module:Class of one with a `name` and a method `judge`",
+        )
     return judge
+
+
+def known(name: str) -> str:
+    """The name, if it is one of a judge as far as can be told without loading it.
+
+    Raises:
+        InputError: it is in no table and names no module.
+    """
+    if ":" not in name and name not in JUDGES:
+        raise unknown_name("judge", name, JUDGES)
+    return name
+
+
+JudgeName = Annotated[str, AfterValidator(known)]
+"""A setting that names a judge: a typo is found before a run begins."""
 
 
 def file_of(name: str) -> Path | None:

@@ -39,6 +39,7 @@ class Answered(Record):
     source: str = "policy"
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Whatever decides what an answer does."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from exante.calibration import Confusion, confusion
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.judges.base import Answered, Judge, opinions
 from exante.records import Example, Message, Record, read_record
 from exante.rows import read_rows
@@ -69,7 +69,7 @@ def _field(row: dict[str, Any], names: tuple[str, ...], where: str) -> str:
     raise InputError(
         f"no text in any of the columns {', '.join(names)}",
         where=where,
-        fix=f"columns here: {', '.join(map(str, row))}",
+        fix=f"columns here: {listed(row)}",
     )
 
 

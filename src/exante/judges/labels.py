@@ -6,7 +6,6 @@ A row names a turn by the id of its prompt and the number of the sample. A turn 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from pydantic import Field
 from exante.errors import InputError
 from exante.judges.base import Answered, AnswerJudgement
 from exante.judges.harm import undetermined
-from exante.records import AnswerVerdict, Example, Record, parse_line
+from exante.records import AnswerVerdict, Example, Record, parse_row
 from exante.rows import read_rows, sha256_of
 
 
@@ -63,7 +62,7 @@ def read_labels(path: Path) -> Labels:
     rows: list[Label] = []
     for line, row in read_rows(path):
         where = f"{path}:{line}"
-        label = parse_line(json.dumps(row), Label, where=where)
+        label = parse_row(row, Label, where=where)
         if label.turn in seen:
             raise InputError(
                 f"example_id: {label.example_id!r}, sample {label.sample} has a row already "

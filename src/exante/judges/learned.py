@@ -6,12 +6,14 @@ user's copy of a labelled set, and keeps it as JSON, so that loading runs no cod
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -42,11 +44,23 @@ class View(Record):
     weights: tuple[float, ...]
     bias: float
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not 1 <= self.shortest <= self.longest:
+            raise ValueError("`shortest` is not between 1 and `longest`")
+        if not self.pieces or len(set(self.pieces)) != len(self.pieces):
+            raise ValueError("there are no pieces, or one stands twice among the `pieces`")
+        if not len(self.pieces) == len(self.idf) == len(self.weights):
+            raise ValueError("`pieces`, `idf` and `weights` are not of one length")
+        if not all(map(math.isfinite, (*self.idf, *self.weights, self.bias))):
+            raise ValueError("`idf`, `weights` or `bias` hold what is no number")
+        return self
+
 
 class RefusalModel(Record):
     """Everything that a learned judge knows; its chance of a refusal is the mean over its views."""
 
-    views: tuple[View, ...]
+    views: tuple[View, ...] = Field(min_length=1)
     trained_on: int
     """Labelled answers."""
 

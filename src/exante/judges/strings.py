@@ -134,7 +134,9 @@ def read_phrases(path: Path) -> re.Pattern[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path)) from None
+        raise InputError(
+            f"cannot be read: {error}", where=str(path), fix="give a text file (UTF-8)"
+        ) from None
     parts: list[str] = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -148,9 +150,28 @@ def read_phrases(path: Path) -> re.Pattern[str]:
                 f"no regular expression: {error}", where=f"{path}:{number}", fix="leave out re:"
             ) from None
         parts.append(f"(?:{pattern})")
+        _require_together(parts, f"{path}:{number}")
     if not parts:
         raise InputError("holds no phrase", where=str(path), fix="write one phrase per line")
     return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def _require_together(parts: list[str], where: str) -> None:
+    """Refuse a line that repeats the name of a group, which no pattern may.
+
+    Raises:
+        InputError: names the line.
+    """
+    if "(?P" not in parts[-1]:
+        return
+    try:
+        re.compile("|".join(parts))
+    except re.error as error:
+        raise InputError(
+            f"no regular expression beside the others: {error}",
+            where=where,
+            fix="leave out names of groups, (?P<...>",
+        ) from None
 
 
 def _opening(answer: str) -> str:

@@ -100,11 +100,17 @@ class EndpointSpeaker:
         return bill.model_copy(update={"cost": cost})
 
     def foresee(self, conversations: Sequence[Sequence[Message]]) -> Bill:
-        """The most that these conversations may take, by four characters to a token."""
-        asked = sum(_tokens_of(messages) for messages in conversations)
-        written = len(conversations) * int(self._options["max_tokens"])
+        """The most that these conversations may take, by four characters to a token.
+
+        What was answered before an interruption is not asked again.
+        """
+        memory = self._memory
+        asks = [Ask(messages) for messages in conversations]
+        new = [a for a in asks if memory is None or memory.get(self._identity(a)) is None]
+        asked = sum(_tokens_of(ask.messages) for ask in new)
+        written = len(new) * int(self._options["max_tokens"])
         cost = self.settings.cost(asked, written)
-        return Bill(requests=len(conversations), prompt_tokens=asked, tokens=written, cost=cost)
+        return Bill(requests=len(new), prompt_tokens=asked, tokens=written, cost=cost)
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """The next turn of each conversation, in order, at temperature 0; its answer alone.
@@ -289,7 +295,11 @@ def _check(url: str, key: str) -> None:
     Raises:
         InputError: it does, or the key cannot stand in a header.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise InputError(f"no URL: {error}", where=url, fix="http://HOST:PORT/v1#M") from None
     if parts.username is not None or parts.query:
         raise InputError(
             "the URL of an endpoint holds a user, password or query, which would be written down",

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from exante.durable import write_text
 from exante.errors import ExanteError, InputError, RunError
 
 _UPLOADED = (
@@ -36,8 +37,7 @@ def check_ready(name: str) -> None:
     """
     from huggingface_hub import constants, get_token
 
-    if not _ID.fullmatch(name) or ".." in name or "--" in name:
-        raise InputError("is no hub id", where=name, fix="give USER/NAME")
+    require_id(name)
     if constants.is_offline_mode():
         raise InputError(
             "the hub is switched off in this environment", where=name, fix="unset HF_HUB_OFFLINE"
@@ -46,6 +46,12 @@ def check_ready(name: str) -> None:
         raise InputError(
             "not logged in to the hub", where=name, fix="hf auth login, or export HF_TOKEN=..."
         )
+
+
+def require_id(name: str) -> None:
+    """Raises InputError where `name` is no id of the hub."""
+    if not _ID.fullmatch(name) or ".." in name or "--" in name:
+        raise InputError("is no hub id", where=name, fix="give USER/NAME")
 
 
 def gather(model: Path, card: str, folder: Path) -> list[str]:
@@ -60,7 +66,7 @@ def gather(model: Path, card: str, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(model / name, folder / name)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_text(folder / "README.md", card)
     return ["README.md", *names]
 
 

@@ -22,8 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import yaml
-
+from exante import documents
 from exante.errors import InputError, RunError
 
 _NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -207,23 +206,36 @@ def launch(config: Path, arguments: Sequence[str]) -> int:
     except SystemExit as end:
         return int(end.code) if isinstance(end.code, int) else 1
     except (ValueError, ImportError, ConnectionError) as error:
-        raise InputError(f"cannot be launched: {error}", where=str(config)) from None
+        raise InputError(f"cannot be launched: {error}", where=str(config), fix=_READY) from None
     return 0
 
 
 def _require_config(config: Path) -> None:
-    try:
-        found = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0]
-        raise InputError(f"cannot be read: {first}", where=str(config), fix=_READY) from None
+    text = documents.text_of(config, fix=_READY)
+    found = documents.values(text, where=str(config))
     if not isinstance(found, dict) or "distributed_type" not in found:
-        raise InputError("is no config of accelerate", where=str(config), fix=_READY)
+        raise InputError(
+            "is no config of accelerate (no distributed_type)", where=str(config), fix=_READY
+        )
     import torch
 
-    here = int(found.get("num_processes") or 1) // int(found.get("num_machines") or 1)
+    processes, machines = (
+        _count(found, name, config) for name in ("num_processes", "num_machines")
+    )
+    here = processes // machines
     devices = 0 if found.get("use_cpu") else torch.cuda.device_count()
     _require_devices(here, devices, str(config))
+
+
+def _count(found: dict[str, Any], name: str, config: Path) -> int:
+    value = found.get(name)
+    if value is None:
+        return 1
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(
+            f"{name}: {value!r:.60} is no number of 1 or more", where=str(config), fix=_READY
+        )
+    return value
 
 
 _READY = "docs/scaling.md has ready ones; `accelerate config` writes one"

@@ -8,10 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from exante.errors import InputError, said
+from exante import documents
 
 SERVERS = "EXANTE_SERVERS"
 """Environment variable with the path of the file; `exante --servers FILE` sets it."""
@@ -22,7 +21,9 @@ _MILLION = 1e6
 class ServerSettings(BaseModel):
     """How one server is asked."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     at_once: int = Field(default=8, ge=1)
     """Requests that wait for their reply at the same time."""
@@ -46,6 +47,10 @@ class ServerSettings(BaseModel):
         return (prompt_tokens * self.prompt_price + tokens * self.reply_price) / _MILLION
 
 
+class _Servers(RootModel[dict[str, ServerSettings]]):
+    """The file: settings by address."""
+
+
 def settings_for(name: str) -> ServerSettings:
     """The settings of `URL#MODEL`: those under that name, else under the URL, else the defaults.
 
@@ -60,18 +65,7 @@ def settings_for(name: str) -> ServerSettings:
 
 
 def _read(path: Path) -> dict[str, ServerSettings]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        return TypeAdapter(dict[str, ServerSettings]).validate_python(content or {})
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(path), fix="check the path"
-        ) from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise InputError("no valid YAML", where=where, fix=_FIX) from None
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{field}: {said(first['msg'])}", where=str(path), fix=_FIX) from None
+    text = documents.text_of(path, fix=_FIX)
+    if documents.values(text, where=str(path)) is None:
+        return {}
+    return documents.parse(text, _Servers, where=str(path), fix=_FIX).root

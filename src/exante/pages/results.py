@@ -295,7 +295,7 @@ def read_results(path: Path) -> Results:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise InputError(
-            f"holds results of schema {found!r}, not {SCHEMA}",
+            f"holds results of schema {found!r:.60}, not {SCHEMA}",
             where=str(path),
             fix="read it with the version of exante that wrote it, or run the report again",
         )

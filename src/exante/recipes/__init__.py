@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from exante.errors import InputError, unknown_name
+from exante import documents
+from exante.errors import unknown_name
 from exante.recipes.inherit import extended
 from exante.recipes.plan import Recipe, build, changed, steps_of
 from exante.recipes.run import Listener, perform_recipe
@@ -54,10 +55,7 @@ def source_text(name: str) -> str:
         return (files(__package__) / f"{name}.yaml").read_text(encoding="utf-8")
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():
-        try:
-            return path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"cannot be read: {error}", where=name, fix="check the path") from None
+        return documents.text_of(path, fix="check the path; `exante ls recipes` lists the built-in")
     raise unknown_name("recipe", name, built_in())
 
 
@@ -91,20 +89,11 @@ def settings_of(name: str) -> dict[str, Any]:
 
 def _document(name: str) -> Any:
     """The recipe's YAML, with all that it extends."""
-    return extended(_parsed(source_text(name), name), name, _extendable)
+    return extended(documents.values(source_text(name), where=name), name, _extendable)
 
 
 def _extendable(name: str) -> Any:
     """What a recipe may extend: a shared beginning and end, or another recipe."""
     shared = files(__package__) / "shared" / f"{name}.yaml"
-    return _parsed(shared.read_text("utf-8") if shared.is_file() else source_text(name), name)
-
-
-def _parsed(text: str, name: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{name}:{mark.line + 1}" if mark else name
-        problem = getattr(error, "problem", None) or "no valid YAML"
-        raise InputError(str(problem), where=where, fix="check indentation and quotes") from None
+    text = shared.read_text("utf-8") if shared.is_file() else source_text(name)
+    return documents.values(text, where=name)

@@ -30,8 +30,9 @@ def extended(raw: Any, where: str, read: Callable[[str], Any]) -> Any:
     if isinstance(document.get("outcome"), dict):
         outcome = {"trace": "free", **document["outcome"]}
         for group in (closing[g] for g in _OUTCOME if g in closing):
-            group["each"] = {**group["each"], name: outcome}
-    if "report" in closing:
+            if isinstance(group, dict) and isinstance(group.get("each"), dict):
+                group["each"] = {**group["each"], name: outcome}
+    if isinstance(closing.get("report"), dict):
         closing["report"] = {"recipe": name, **closing["report"]}
     own = set(raw.get("steps") or {})
     needed = _needed({**steps, **closing}, own | set(closing))
@@ -46,23 +47,34 @@ def _joined(
     base_name = raw.get("extends")
     if base_name is None:
         return raw
+    if not isinstance(base_name, str):
+        raise InputError(
+            f"extends: {base_name!r:.60} is no name of a recipe",
+            where=where,
+            fix="extends: measured",
+        )
     if base_name in above:
         raise InputError(f"{base_name} extends itself", where=where, fix="extend something else")
-    base = read(str(base_name))
+    base = read(base_name)
     if not isinstance(base, dict) or not isinstance(base.get("steps"), dict):
         raise InputError(
             f"{base_name} is no recipe to extend", where=where, fix="extends: measured"
         )
-    base = _joined(base, str(base_name), read, (*above, str(base_name)))
+    base = _joined(base, base_name, read, (*above, base_name))
     own = {key: value for key, value in raw.items() if key != "extends"}
-    last = base.get("closing", {})
-    steps = own.get("steps", {})
-    if not isinstance(steps, dict):
-        raise InputError("`steps` is a mapping", where=where, fix="exante cp erpo FILE shows one")
+    last = _mapping(base, "closing", base_name)
+    steps = _mapping(own, "steps", where)
     own["steps"] = {name: body for name, body in steps.items() if name not in last}
     changed = {name: body for name, body in steps.items() if name in last}
-    own["closing"] = _over(own.get("closing", {}), changed)
+    own["closing"] = _over(_mapping(own, "closing", where), changed)
     return _over(base, own)
+
+
+def _mapping(document: Document, name: str, where: str) -> Document:
+    found = document.get(name, {})
+    if not isinstance(found, dict):
+        raise InputError(f"`{name}` is a mapping", where=where, fix="exante cp erpo FILE shows one")
+    return found
 
 
 def _over(base: Mapping[str, Any], own: Mapping[str, Any]) -> Document:

@@ -94,7 +94,9 @@ def build(raw: Any, where: str, given: Iterable[str] = ()) -> Recipe:
         nodes=nodes,
         raw=raw,
     )
-    _check_references(recipe, where, given)
+    known = _check_references(recipe, where, given)
+    if head.outcome is not None and head.outcome.of not in known:
+        raise unknown_name("step", head.outcome.of, known, where=f"{where}: outcome.of")
     return recipe
 
 
@@ -187,7 +189,11 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
     place = f"{where}: {name}"
     _require_folder_names([name], place)
     if not isinstance(body, dict):
-        raise InputError("a step is a mapping with `stage`, `repeat` or `each`", where=place)
+        raise InputError(
+            "a step is a mapping with `stage`, `repeat` or `each`",
+            where=place,
+            fix="exante cp erpo FILE shows how it is written",
+        )
     if "repeat" in body:
         _known(body, set(_Loop.model_fields), place)
         rounds = filled(body["repeat"], settings, place)
@@ -272,9 +278,15 @@ def _step(name: str, body: Any, where: str) -> Step:
     if not isinstance(body, dict) or "stage" not in body:
         raise InputError("a step needs a `stage`", where=place, fix=f"one of {', '.join(STAGES)}")
     try:
-        stage: Stage = plugins.load(STAGES, str(body["stage"]), "stage")
+        stage = plugins.load(STAGES, str(body["stage"]), "stage")
     except InputError as error:
         raise InputError(error.problem, where=place, fix=error.fix) from None
+    if not isinstance(stage, Stage):
+        raise InputError(
+            f"{body['stage']} is no stage",
+            where=place,
+            fix=f"one of {', '.join(STAGES)}, or package.module:NAME of an exante.stages.base.Stage",
+        )
     roles = (*stage.reads, *stage.optional)
     reads = {role: body[role] for role in roles if body.get(role) is not None}
     config = {key: value for key, value in body.items() if key not in (*roles, "stage")}
@@ -315,8 +327,8 @@ def _known(body: Mapping[str, Any], fields: set[str], where: str) -> None:
             raise unknown_name("field", str(key), fields, where=where)
 
 
-def _check_references(recipe: Recipe, where: str, given: Iterable[str]) -> None:
-    """Every step that is read stands further up, and every setting fits its stage."""
+def _check_references(recipe: Recipe, where: str, given: Iterable[str]) -> set[str]:
+    """Every step that is read stands further up, and every setting fits its stage; all names."""
     seen = set(given)
     for node in recipe.nodes:
         steps = (node,) if isinstance(node, Step) else node.steps
@@ -342,6 +354,7 @@ def _check_references(recipe: Recipe, where: str, given: Iterable[str]) -> None:
         seen.add(node.name)
         if not isinstance(node, Step):
             seen |= {f"{node.name}.{name}" for name in inner}
+    return seen
 
 
 def names_in(reads: Mapping[str, Reference]) -> list[str]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import uvicorn
-import yaml
 
 from exante import rules as rule_sets
 from exante.errors import InputError, unknown_name
@@ -29,7 +28,7 @@ from exante.serving.decisions import MODES, Mode
 from exante.serving.engine import Engine
 from exante.serving.turn import TraceSettings
 from exante.stages.base import RECIPE
-from exante.stages.runs import final_model, trace_of
+from exante.stages.runs import final_model, recipe_of, trace_of
 
 _MOST_ROWS = 64
 _CONNECTIONS = 512
@@ -182,11 +181,9 @@ def service_of(settings: ServerSettings, key: str | None = None) -> Service:
 def _rules(name: str | None, run: Path) -> RuleSet | None:
     """The rule set of that name, or the one that a run's recipe names."""
     if name is None:
-        try:
-            recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-            name = recipe["settings"]["rules"]
-        except (OSError, yaml.YAMLError, LookupError, TypeError):
+        if not (run / RECIPE).is_file():
             return None
+        name = recipe_of(run)["settings"].get("rules")
     return rule_sets.load(name) if name else None
 
 

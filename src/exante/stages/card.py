@@ -6,9 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from exante import __version__
+from exante.durable import write_text
 from exante.errors import InputError
 from exante.models.folders import MINIATURE, opened_trace, weights_fingerprint
 from exante.pages.card import CARD, CardFacts, DataFact, card
@@ -16,7 +14,8 @@ from exante.pages.results import Results, read_results
 from exante.stages.base import RECIPE, model_of
 from exante.stages.hub import PREFIX
 from exante.stages.report import RESULTS
-from exante.stages.runs import final_model, stamps_of
+from exante.stages.runs import final_model, recipe_of, stamps_of
+from exante.version import __version__
 
 _UNKNOWN = "not known"
 _PACKAGE = "Apache-2.0"
@@ -39,7 +38,7 @@ def card_of(run: Path, *, name: str | None = None) -> str:
         address=name or ".",
         summary=str(recipe.get("summary", "")),
         base=_base_name(step, base) if base else _UNKNOWN,
-        base_weights=str(base["outside"]["weights"]) if base else _UNKNOWN,
+        base_weights=str(base["outside"].get("weights", _UNKNOWN)) if base else _UNKNOWN,
         recipe=str(recipe.get("name", _UNKNOWN)),
         badge=str(recipe.get("badge", "")),
         paper=str(recipe.get("paper", "")),
@@ -69,21 +68,16 @@ def write_card(run: Path) -> Path | None:
     if not model.resolve().is_relative_to(run.resolve()):
         return None
     path = model / CARD
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(card_of(run), encoding="utf-8")
-    return temporary.replace(path)
+    write_text(path, card_of(run))
+    return path
 
 
 def _recipe(run: Path) -> dict[str, Any]:
-    try:
-        found = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        found = None
-    if not isinstance(found, dict):
+    if not (run / RECIPE).is_file():
         raise InputError(
             "is no run folder: it holds no recipe", where=str(run), fix="give a folder of `align`"
         )
-    return found
+    return recipe_of(run)
 
 
 def _results(run: Path) -> Results | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.formats import FORMATS, Format, Reading, known_format, read_row, recognised
 from exante.records import Example, Record
 from exante.rows import Fault, Rows, sift_rows
@@ -81,7 +82,7 @@ def read_data(
             "holds no rows" if first is None else "its format is not recognised",
             where=str(path),
             fix="name it with --format, or its columns with --column FIELD=COLUMN; columns here: "
-            + (", ".join(map(str, first)) if first else "none")
+            + (listed(first) if first else "none")
             + f"; formats: {', '.join(FORMATS)}",
         )
     found = DataSet(path, known, form is not None)
@@ -143,7 +144,7 @@ def _mapped(rows: Rows, columns: Mapping[str, str], path: Path) -> list[_Line]:
         raise InputError(
             f"no column {missing!r} in {path}",
             where=f"--column {missing}",
-            fix=f"columns here: {', '.join(map(str, there))}",
+            fix=f"columns here: {listed(there)}",
         )
     return found
 
@@ -186,7 +187,8 @@ def _fill(found: DataSet, rows: Iterable[_Line], how: Reading) -> None:
 
 
 def _rejected(error: InputError, row: dict[str, Any] | Fault, where: str) -> Rejected:
-    told = row.text if isinstance(row, Fault) else row
+    # Rows of Parquet hold what JSON does not: bytes, days, decimals.
+    told = row.text if isinstance(row, Fault) else json.loads(json.dumps(row, default=str))
     return Rejected(where=error.where or where, problem=error.problem, fix=error.fix, row=told)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exante import rules
 from exante.errors import InputError
-from exante.judges import Answered, Judge, PaidJudge
+from exante.judges import Answered, Judge, JudgeName, PaidJudge
 from exante.judges import model_of as judging_model
 from exante.judges.traces import Turn, judge_generations
 from exante.models.chat import Chat
@@ -34,7 +34,7 @@ _TOGETHER = 128
 class JudgeConfig(Config):
     """Who judges, and by which rules."""
 
-    judge: str
+    judge: JudgeName
     """A known judge, with its file or model behind a colon, or `package.module:Class`."""
     rules: str
     """Rule set whose clauses traces may cite."""

@@ -6,17 +6,18 @@ Names of steps are the recipe's business; it tells which one is its outcome.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
+from exante import documents
 from exante.errors import InputError
 from exante.models.adapters import is_adapter
 from exante.models.folders import opened_trace
 from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of
+from exante.stages.stamps import whole_stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,22 @@ def final_model(run: Path) -> Path:
     return model_of(made)
 
 
+def recipe_of(run: Path) -> dict[str, Any]:
+    """The recipe that a run was made by.
+
+    Raises:
+        InputError: there is none, or it is no recipe.
+    """
+    path, fix = run / RECIPE, "give the folder of a run"
+    recipe = documents.values(documents.text_of(path, fix=fix), where=str(path))
+    if not isinstance(recipe, dict):
+        raise InputError("is no recipe", where=str(path), fix=fix)
+    for part in ("settings", "steps"):
+        if not isinstance(recipe.setdefault(part, {}), dict):
+            raise InputError(f"is no recipe: {part} is no mapping", where=str(path), fix=fix)
+    return recipe
+
+
 def trace_of(model: str) -> Literal["open", "free"]:
     """Only a model that was taught traces has its trace opened; `model` is a folder or a name."""
     folder = Path(model)
@@ -69,12 +86,12 @@ def trace_of(model: str) -> Literal["open", "free"]:
 def _outcome(run: Path) -> Path | None:
     """The folder of the step that the run's recipe names as its outcome, if it is there."""
     try:
-        recipe = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+        recipe = recipe_of(run)
         step, _, carried = recipe["outcome"]["of"].partition(".")
         if not carried:
             return _finished(run / step)
         start, inner = recipe["steps"][step]["carry"][carried]
-    except (OSError, yaml.YAMLError, LookupError, TypeError, AttributeError):
+    except (InputError, LookupError, TypeError, ValueError, AttributeError):
         return None
     rounds = sorted(p.parent for p in run.glob(f"{step}-*-{inner}/{STAMP}"))
     return rounds[-1] if rounds else _finished(run / start)
@@ -86,12 +103,37 @@ def _finished(step: Path) -> Path | None:
 
 def _newest_model(run: Path) -> Path | None:
     """The last finished step that made a model; of an unfinished run, as far as it has come."""
-    made = {
-        str(stamp.get("record", {}).get("started", "")): path
-        for path, stamp in stamps_of(run).items()
-        if (path / MODEL).is_dir() or stamp["stage"] == "gate"
+    stamps = stamps_of(run)
+    made = [p for p, stamp in stamps.items() if (p / MODEL).is_dir() or stamp["stage"] == "gate"]
+    behind = _steps_behind(stamps.values())
+    return max(made, key=lambda path: _place(stamps[path], behind), default=None)
+
+
+def _place(stamp: Mapping[str, Any], behind: Mapping[str, int]) -> tuple[int, int, str]:
+    """What puts a step behind others: what it stands on; else its number; of old ones, the clock.
+
+    A clock can jump.
+    """
+    record = stamp.get("record", {})
+    number, started = int(record.get("number", 0)), str(record.get("started", ""))
+    return behind[str(stamp["fingerprint"])], number, started
+
+
+def _steps_behind(stamps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """For each fingerprint, how long the longest chain of steps is that it stands on."""
+    reads = {
+        str(stamp["fingerprint"]): {
+            fingerprint
+            for labels in stamp.get("inputs", {}).values()
+            for fingerprint in labels.values()
+        }
+        for stamp in stamps
     }
-    return made[max(made)] if made else None
+    found: dict[str, int] = {}
+    inside = {key: read & reads.keys() for key, read in reads.items()}
+    for key in TopologicalSorter(inside).static_order():
+        found[key] = 1 + max((found[read] for read in inside[key]), default=-1)
+    return found
 
 
 def judged_run(run: Path) -> JudgedRun:
@@ -154,13 +196,17 @@ def _steps(folder: Path) -> dict[str, Path]:
 
 
 def stamps_of(folder: Path) -> dict[Path, dict[str, Any]]:
-    """Stamps of the steps of a folder; what is none of ours is passed over."""
+    """Stamps of the steps of a folder; what is none of ours is passed over.
+
+    Raises:
+        ArtefactError: one is ours, and broken.
+    """
     found: dict[Path, dict[str, Any]] = {}
     for path in sorted(folder.glob(f"*/{STAMP}")):
         try:
             stamp = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         if isinstance(stamp, dict) and {"fingerprint", "stage"} <= stamp.keys():
-            found[path.parent] = stamp
+            found[path.parent] = whole_stamp(stamp, path.parent)
     return found

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from exante import supervision, traces
 from exante.errors import InputError
-from exante.judges import Answered, AnswerJudgement, Judge, opinions
+from exante.judges import Answered, AnswerJudgement, Judge, JudgeName, opinions
 from exante.models.chat import Chat
 from exante.models.load import load_chat
 from exante.records import Example, Judged, write_jsonl
@@ -25,7 +25,7 @@ ROWS = "rows.jsonl"
 class ShapeConfig(Config):
     """Who weighs, and how finely."""
 
-    judge: str
+    judge: JudgeName
     """A judge that can tell of the beginning of an answer whether it is unsafe."""
     chunk_tokens: int = Field(default=5, ge=1)
     """Tokens of a chunk; each adds one text to judge."""

@@ -9,7 +9,7 @@ from itertools import takewhile
 from string import ascii_uppercase
 from typing import Any
 
-from exante.errors import InputError
+from exante.errors import InputError, listed
 from exante.exact import marked_number
 from exante.records import Kind
 
@@ -161,11 +161,15 @@ def text_of(row: Row, column: str, where: str) -> str:
         raise InputError(
             f"no column {column!r}",
             where=where,
-            fix=f"columns here: {', '.join(map(str, row))}; name one with --column",
+            fix=f"columns here: {listed(row)}; name one with --column",
         )
     text = row[column]
     if not isinstance(text, str) or not text.strip():
-        raise InputError("the prompt is empty or no text", where=f"{where}: {column}")
+        raise InputError(
+            "the prompt is empty or no text",
+            where=f"{where}: {column}",
+            fix="give the file as published, or leave the row out",
+        )
     return text.strip()
 
 

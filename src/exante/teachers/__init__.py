@@ -7,8 +7,12 @@ that run a model, `server:URL#MODEL` and `local:FOLDER`, get it from whoever may
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator
+
 from exante import plugins
-from exante.errors import InputError
+from exante.errors import InputError, unknown_name
 from exante.teachers.base import Assignment, PaidTeacher, Teacher, assignment, turns_of
 
 TEACHERS: dict[str, str] = {
@@ -29,6 +33,7 @@ __all__ = [
     "Assignment",
     "PaidTeacher",
     "Teacher",
+    "TeacherName",
     "assignment",
     "load_teacher",
     "model_of",
@@ -46,8 +51,28 @@ def load_teacher(name: str) -> Teacher:
     if kind in _NEEDS:
         problem = f"teacher {kind} needs a model" if kind == name else f"{name} is not loaded here"
         raise InputError(problem, fix=_NEEDS[kind])
-    teacher: Teacher = plugins.load(TEACHERS, name, "teacher")()
+    teacher = plugins.made(TEACHERS, name, "teacher")
+    if not isinstance(teacher, Teacher):
+        raise InputError(
+            f"{name} is no teacher",
+            fix="give package.module:Class of one with a `name` and a method `write`",
+        )
     return teacher
+
+
+def known(name: str) -> str:
+    """The name, if it is one of a teacher as far as can be told without loading it.
+
+    Raises:
+        InputError: it is in no table and names no module or model.
+    """
+    if ":" not in name and name not in (*TEACHERS, *_NEEDS):
+        raise unknown_name("teacher", name, (*TEACHERS, *_NEEDS))
+    return name
+
+
+TeacherName = Annotated[str, AfterValidator(known)]
+"""A setting that names a teacher: a typo is found before a run begins."""
 
 
 def model_of(name: str) -> str | None:

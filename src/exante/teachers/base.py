@@ -18,6 +18,7 @@ class Assignment(NamedTuple):
     rules: RuleSet
 
 
+@runtime_checkable
 class Teacher(Protocol):
     """Writes traces and answers under a rule set."""
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from exante.errors import InputError
 from exante.recipes.run import Scope
 from exante.stages.base import RECIPE, STAMP
+from exante.stages.runs import recipe_of
 
 _KEPT_IN_REPORT = ("stage", "title", "rules", "base", "against")
 """Of a report on models, what holds whoever judges."""
@@ -52,7 +51,7 @@ def rejudge_recipe(run: Path, judge: str) -> tuple[dict[str, Any], Scope]:
         raise InputError(
             "holds no evaluation", where=str(run), fix="give the folder of `align` or `evaluate`"
         )
-    before = yaml.safe_load((run / RECIPE).read_text(encoding="utf-8"))
+    before = _evaluated(run)
     ordered = [name for name in before["steps"]["evaluation"]["each"] if name in sampled]
     report = {k: v for k, v in before["steps"]["report"].items() if k in _KEPT_IN_REPORT}
     evaluation: dict[str, Any] = {
@@ -75,6 +74,29 @@ def rejudge_recipe(run: Path, judge: str) -> tuple[dict[str, Any], Scope]:
     steps = {"evaluation": evaluation, "report": report}
     settings = {"rules": before["settings"]["rules"]}
     return {"name": f"rejudge by {judge}", "settings": settings, "steps": steps}, given
+
+
+def _evaluated(run: Path) -> dict[str, Any]:
+    """The recipe of a run that ends with an evaluation.
+
+    Raises:
+        InputError: it is another one.
+    """
+    found = recipe_of(run)
+    steps = found["steps"]
+    evaluation = steps.get("evaluation")
+    each = evaluation.get("each") if isinstance(evaluation, dict) else None
+    if not isinstance(each, dict) or not isinstance(steps.get("report"), dict):
+        raise InputError(
+            "has no evaluation with a report",
+            where=str(run / RECIPE),
+            fix="give the folder of `align` or `evaluate`",
+        )
+    if "rules" not in found["settings"]:
+        raise InputError(
+            "has no setting `rules`", where=str(run / RECIPE), fix="write it there: rules: general"
+        )
+    return found
 
 
 def _add(
