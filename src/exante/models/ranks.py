@@ -222,10 +222,19 @@ def _require_config(config: Path) -> None:
     import torch
 
     here = int(found.get("num_processes") or 1) // int(found.get("num_machines") or 1)
-    devices = 0 if found.get("use_cpu") else torch.cuda.device_count()
+    on_cpu = bool(found.get("use_cpu")) or found["distributed_type"] not in _ON_GPUS
+    devices = 0 if on_cpu else torch.cuda.device_count()
+    if not on_cpu and not devices:
+        # accelerate would start as many processes on the CPU, each with the whole model.
+        raise InputError(
+            "asks for GPUs, and this machine has none",
+            where=str(config),
+            fix="run it where they are; to try things out here: use_cpu: true, num_processes: 2",
+        )
     _require_devices(here, devices, str(config))
 
 
+_ON_GPUS = ("MULTI_GPU", "FSDP", "DEEPSPEED")
 _READY = "docs/scaling.md has ready ones; `accelerate config` writes one"
 
 
