@@ -50,7 +50,7 @@ def show_results(results: Results | None, run: Path, as_json: bool) -> None:
     if not ranks().main:
         return
     if results is None:
-        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
+        typer.secho(f"no report was asked for; finished steps are in {run}", err=True)
     elif as_json:
         typer.echo(results.model_dump_json(by_alias=True))
     else:
