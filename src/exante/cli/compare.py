@@ -80,14 +80,13 @@ def compare(
 
     in_processes(accelerate)
     asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
-    asked |= {"judge": judge, "lora": lora_of(lora)}
-    asked |= {"sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
+    asked |= {"judge": judge, "lora": lora_of(lora), "sft_tokens": sft_tokens}
+    asked |= {"preference_tokens": preference_tokens}
     plans = loaded(methods or METHODS, asked, reference)
     found: Compared | None = None
     for seed in range(seeds):
         document = comparison_recipe(_seeded(plans, seed), reference)
-        run = output / f"seed-{seed}"
-        run_document(document, changes=changes_of(changes), out=run)
+        run_document(document, changes=changes_of(changes), out=output / f"seed-{seed}")
         if ranks().main:
             found = write_comparison(output, plans, range(seed + 1), reference)
     if found is None:
