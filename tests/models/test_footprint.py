@@ -57,8 +57,8 @@ def test_activations_are_those_that_a_forward_pass_keeps(family: str) -> None:
     packed = pack([Group((3, 4), (tuple(range(5, 60)),))] * 8, 0)
     choose_attention(model, packed.ids.shape[1])
     tokens, width = packed.ids.numel(), packed.ids.shape[1]
-    how = {"tokens": tokens, "width": width, "fused": False}
-    told = training(shape_of(model), "cpu", **how).parts["activations"]
+    whole = training(shape_of(model), "cpu", tokens=tokens, width=width, fused=False)
+    told = whole.parts["activations"]
     assert told / FACTOR < kept(model, packed.inputs()) < told * FACTOR
 
 

@@ -142,7 +142,9 @@ def test_a_step_is_kept_only_beside_the_inputs_it_was_made_from(tmp_path: Path) 
     perform(WRITE, Text(), Inputs({}), run / "source", quiet)
     assert perform(READ, Config(), inputs, reader, quiet) == reader
     source.rename(tmp_path / "aside-2")
-    another = Stage("write", 1, Text, lambda c, i, o, t: {"rows": (o / "rows.jsonl").touch()})
+    another = Stage(
+        "write", 1, Text, lambda c, i, o, t: {"bytes": (o / "rows.jsonl").write_bytes(b"")}
+    )
     perform(another, Text(), Inputs({}), run / "source", quiet)
     with pytest.raises(ArtefactError, match="made from another source than the one that is there"):
         perform(READ, Config(), inputs, reader, quiet)

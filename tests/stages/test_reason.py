@@ -267,6 +267,7 @@ def test_a_teacher_on_a_server_is_asked_nothing_twice_and_its_rejects_are_counte
     assert found["server"]["cost"] == 6 * 15
     assert found["kept"] == 2
     assert found["rejected"]["label"] == 2
+    assert SAID[-2] == "teacher: 2 turns kept, 2 rejected: label 2"
     assert not (folder / "replies.partial.jsonl").exists()
 
 

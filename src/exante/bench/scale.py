@@ -185,7 +185,8 @@ def training_bytes(held: footprint.Shape, tokens: int, gpus: int) -> int:
 
 def fewest_gpus(held: footprint.Shape, gpu: Gpu, tokens: int) -> int:
     """GPUs whose memory holds a training: one, or whole machines of eight with divided weights."""
-    for count in (1, *range(8, 8000, 8)):
+    counts: list[int] = [1, *range(8, 8000, 8)]
+    for count in counts:
         if training_bytes(held, tokens, count) <= _FREE * gpu.memory:
             return count
     raise InputError(f"{tokens} tokens at once fit into no number of these GPUs")

@@ -29,14 +29,16 @@ _LIBRARIES = (
     "safetensors",
     "tokenizers",
 )
-_EXTRAS = {
+EXTRAS = {
+    "serve": ("uvicorn",),
+    "qlora": ("bitsandbytes",),
     "vllm": ("vllm",),
     "inspect": ("inspect_ai",),
     "lmeval": ("lm_eval",),
     "deepspeed": ("deepspeed",),
     "trackers": ("tensorboard", "wandb"),
 }
-"""Packages of each extra."""
+"""Packages of each extra, of which one is looked for."""
 _SECRETS = ("EXANTE_API_KEY", "HF_TOKEN", "WANDB_API_KEY")
 _SETTINGS = ("HF_HUB_OFFLINE", "HF_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 _GIB = 1 << 30
@@ -87,9 +89,10 @@ def _installation() -> Iterator[Finding]:
             yield Finding(
                 name, "bad", "not installed", "pip install exante, in a fresh environment"
             )
-    for extra, packages in _EXTRAS.items():
+    for extra, packages in EXTRAS.items():
         there = [name for name in packages if find_spec(name) is not None]
-        told = ", ".join(f"{n} {_version(n)}" for n in there) or "not installed"
+        told = ", ".join(f"{n} {_version(n)}" for n in there)
+        told = told or f"not installed: pip install 'exante[{extra}]'"
         yield Finding(f"extra {extra}", "ok" if there else "note", told)
 
 

@@ -166,9 +166,9 @@ def _memory(
                 rows.append({"stage": need.stage, "device": device, "of": "turns", **bytes_.parts})
                 continue
             fused = found.weights.attention[device] != "eager" and not suits_plain(device, width)
-            size = {"tokens": min(need.batch_tokens, need.items * width), "width": width}
+            tokens = min(need.batch_tokens, need.items * width)
             for label, rank in (("all weights", None), (f"LoRA, rank {_RANK}", _RANK)):
-                bytes_ = training(shape, device, **size, rank=rank, fused=fused)
+                bytes_ = training(shape, device, tokens=tokens, width=width, rank=rank, fused=fused)
                 rows.append({"stage": need.stage, "device": device, "of": label, **bytes_.parts})
     return [{**row, "total": sum(v for v in row.values() if isinstance(v, int))} for row in rows]
 

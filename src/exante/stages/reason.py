@@ -21,7 +21,7 @@ from exante.stages.prompts import examples_of
 from exante.stages.teachers import open_teacher, teacher_identity
 from exante.stages.written import written_turns
 from exante.teachers import PaidTeacher, TeacherName
-from exante.teachers.filters import FilterSettings, Views, sift
+from exante.teachers.filters import Filtered, FilterSettings, Views, sift
 
 TRACED = "traced.jsonl"
 Level = Literal["full", "brief", "terse"]
@@ -82,6 +82,9 @@ def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     found = sift(
         written, examples, ruleset, _views(judge, written, examples, config, tell), config.filters
     )
+    without = sum(not one.turns for one in work.written)
+    if said := _losses(without, len(examples), found):
+        tell(0, 0, f"teacher: {said}")
     write_jsonl(out / TRACED, found.kept)
     write_jsonl(out / "rejected.jsonl", found.rejected)
     write_json(out / "rules.json", {"name": ruleset.name, "hash": ruleset.hash})
@@ -93,7 +96,7 @@ def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     return {
         "teacher": teacher.name,
         "asked": work.asked,
-        "without_turns": sum(not one.turns for one in work.written),
+        "without_turns": without,
         "written": len(written),
         "kept": len(found.kept),
         "roles": dict(Counter(t.role for t in found.kept)),
@@ -143,6 +146,15 @@ def _views(
 def traced_of(folder: Path) -> list[Traced]:
     """All turns that a reason stage let through."""
     return read_jsonl(folder / TRACED, Traced)
+
+
+def _losses(without: int, prompts: int, found: Filtered) -> str:
+    """What a person should know of a teacher's work before a model is trained on it; or nothing."""
+    said = [f"nothing usable for {without} of {prompts} prompts"] if without else []
+    if found.rejected:
+        by = ", ".join(f"{name} {count}" for name, count in found.counts.items() if count)
+        said.append(f"{len(found.kept)} turns kept, {len(found.rejected)} rejected: {by}")
+    return "; ".join(said)
 
 
 def _with_trace(turns: list[Traced], example: Example, config: ReasonConfig) -> list[Traced]:
