@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from tests.tiny import tiny_model
 
 from exante.errors import InputError
+from exante.models.folders import resolve
 from exante.models.load import load_chat, load_model
 
 
@@ -118,6 +121,23 @@ def test_a_kernel_of_the_hub_is_not_fetched(folder: Path, field: str) -> None:
     edited(folder / "config.json", lambda document: document.update({field: "someone/kernel"}))
     with pytest.raises(InputError, match="asks for code from the hub"):
         load_model(folder)
+
+
+def test_a_download_asks_for_no_code_and_no_pickles(
+    monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    asked: list[str] = []
+
+    def fetched(name: str, allow_patterns: list[str]) -> str:
+        asked.extend(allow_patterns)
+        return str(folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetched)
+    assert resolve("someone/model") == folder
+    there = ("config.json", "tokenizer.model", "chat_template.jinja", "model.safetensors")
+    never = (*PICKLES, "modeling.py", "rng_state.pth", "optimizer.pkl", "weights.h5", "run.sh")
+    assert all(any(fnmatch(name, pattern) for pattern in asked) for name in there)
+    assert not any(fnmatch(name, pattern) for name in never for pattern in asked)
 
 
 def test_a_template_reaches_nothing(folder: Path, mark: Path) -> None:

@@ -373,6 +373,7 @@ def test_the_embedded_base_is_served() -> None:
 
 
 def test_others_reach_a_server_only_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_local(ServerSettings(model="miniature").host)
     settings = ServerSettings(model="miniature", host="0.0.0.0")
     with pytest.raises(InputError, match="there is no API key"):
         api_key(settings)
