@@ -8,11 +8,12 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format build-miniature clean
+.PHONY: help demo test check fuzz format build-miniature clean
 
 help:
 	@echo "make demo             align the embedded model with ERPO; results in runs/demo"
 	@echo "make test             all checks and tests"
+	@echo "make fuzz             look for inputs that break a parser, for SECONDS=600 (Linux)"
 	@echo "make format           put the source into its standard form"
 	@echo "make build-miniature  make the embedded base model anew"
 	@echo "make clean            drop caches; .venv and runs stay"
@@ -38,6 +39,12 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pytest --numprocesses 2
+
+# Not a part of the checks: it takes minutes, and ends with 1 if anything was found.
+SECONDS ?= 600
+fuzz: $(STAMP)
+	@$(PIP) --editable '.[dev,fuzz]'
+	PYTHONPATH=src:. $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --found runs/fuzz
 
 format: $(STAMP)
 	$(BIN)/ruff format

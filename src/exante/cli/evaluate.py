@@ -78,11 +78,15 @@ def evaluate(
     """
     from exante.cli.evaluation import Chosen, Evidence, evaluation_recipe
     from exante.cli.runs import run_document
+    from exante.judges.labelled import read_calibration
 
     in_processes(accelerate)
     asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
     files = tuple(str(path) for path in trained_on or ())
     chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
+    if calibration is not None:
+        # Its numbers stand at the end of a report; whether it has any is known before.
+        read_calibration(calibration)
     measured = str(calibration) if calibration else None
     steps = _whole_numbers(tamper)
     defences = tuple(name for name in defence.split(",") if name)
