@@ -61,7 +61,7 @@ def test_headings_lists_and_modal_verbs_make_clauses() -> None:
 
 def test_a_duty_is_doubtful_and_what_is_neither_is_left_out() -> None:
     draft = mechanical(POLICY)
-    assert "says must" in draft.topics[-1].prohibited[0].doubt
+    assert "says what is due" in draft.topics[-1].prohibited[0].doubt
     assert "The weather was fine." in draft.left_out
 
 

@@ -15,6 +15,9 @@ SOURCE = ROOT / "src" / "exante"
 MODULES = sorted(SOURCE.rglob("*.py"))
 FILE_LINES, FUNCTION_LINES = 400, 50
 MODEL_LIBRARIES = {"accelerate", "peft", "tokenizers", "transformers"}
+RUN_WHAT_THEY_READ = {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
+RUN_CODE = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "pickle.load"}
+PLAIN_YAML = {"yaml.safe_load", "yaml.safe_dump", "yaml.compose"}
 MAY_USE_MODELS = (
     "bench/sample_generate_arm",
     "bench/trl_arm",
@@ -105,6 +108,64 @@ def test_model_libraries_stay_where_models_are_made(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(tree_of(path))
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, ast.Call]]:
+    """Every call with what is called, as `yaml.load` or `eval`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node
+
+
+def unsafe_calls(source: str) -> list[str]:
+    """What runs code that is read from somewhere, or hands text to a shell."""
+    tree = ast.parse(source)
+    found = [name for name in imported_packages(tree) if name in RUN_WHAT_THEY_READ]
+    for name, call in calls(tree):
+        options = {key.arg: ast.unparse(key.value) for key in call.keywords}
+        bad = name in RUN_CODE or name.startswith("yaml.") and name not in PLAIN_YAML
+        bad |= options.get("shell", "False") != "False"
+        bad |= options.get("trust_remote_code", "False") != "False"
+        bad |= name == "torch.load" and options.get("weights_only") != "True"
+        bad |= name.endswith("np.load") and options.get("allow_pickle", "False") != "False"
+        bad |= options.get("weights_only", "True") != "True"
+        if bad:
+            found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_nothing_that_is_read_is_run(path: Path) -> None:
+    assert unsafe_calls(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import pickle",
+        "from joblib import load",
+        "eval(text)",
+        "exec(text)",
+        "os.system(text)",
+        "yaml.load(text, Loader=yaml.Loader)",
+        "yaml.unsafe_load(text)",
+        "subprocess.run(text, shell=True)",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "AutoModel.from_pretrained(path, trust_remote_code=chosen)",
+    ],
+)
+def test_the_search_for_what_is_run_finds_it(line: str) -> None:
+    assert unsafe_calls(line)
+
+
+@pytest.mark.parametrize("path", [p for p in MODULES if name_of(p).startswith("cli/")], ids=name_of)
+def test_commands_print_by_the_terminal_only(path: Path) -> None:
+    if name_of(path) != "cli/terminal.py":
+        tree = tree_of(path)
+        used = {name for name, _ in calls(tree)}
+        assert used & {"print", "typer.echo", "typer.secho", "Console", "Text"} == set()
+        assert not re.search(r"sys\.std(out|err)\.write", path.read_text(encoding="utf-8"))
 
 
 def test_there_is_one_constraint_per_package_and_no_local_build() -> None:

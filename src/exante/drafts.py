@@ -157,7 +157,7 @@ class _Reader:
         elif stance == "leave" or own == "leave":
             topic.allowed.append(Drawn(text, text))
         elif own == "duty":
-            doubt = "says must: write what is prohibited by it, or drop it"
+            doubt = "says what is due: write what is prohibited by it, or drop it"
             topic.prohibited.append(Drawn(text, text, doubt))
         else:
             self.left_out.append(text)

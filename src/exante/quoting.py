@@ -1,8 +1,8 @@
-"""A text as data inside the prompt of a judge or teacher: markup they would obey is made plain.
+"""A text as data where it would act: in the prompt of a judge or teacher, on a terminal, in a log.
 
-Pure functions. Who writes an answer may write to its judge, too: HarmBench's own code, for one,
-passes `[/INST]` of an answer on (HarmBench issue 91). Words remain, and may still talk a judge
-round; that is what a second, unlike judge is for.
+Pure functions; for pages see `pages.render`. Who writes an answer may write to its judge, too:
+HarmBench's own code, for one, passes `[/INST]` of an answer on (HarmBench issue 91). Words remain,
+and may still talk a judge round; that is what a second, unlike judge is for.
 """
 
 from __future__ import annotations
@@ -23,6 +23,20 @@ _MARKUP = re.compile(
     re.IGNORECASE,
 )
 _BREAK = re.compile(r"\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # ESC, CR, backspace, and the C1 forms of CSI and OSC
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f"  # line ends and directions of their own
+    "\u180e\u200b\u2060-\u2065\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff"  # what nobody sees
+    "\ud800-\udfff]"  # halves of characters, which cannot be written
+)
+_SECRET = re.compile(
+    r"(?<=://)[^\s/@\"']*:[^\s/@\"']*(?=@)"
+    r"|(?<=[?&])(?:api[_-]?key|key|access[_-]?token|token|secret|password|sig|signature)=[^&\s\"']+"
+    r"|(?<=bearer )[\w.~+/-]{12,}=*"
+    r"|(?<![A-Za-z0-9])(?:hf_|sk-|gh[pousr]_|glpat-|AKIA|xox[abp]-)(?=[a-z_-]*\d)[\w-]{16,}",
+    re.IGNORECASE,
+)
+_HIDDEN = "..."
 _BRACKETS = str.maketrans("<>[]", "()()")
 _QUOTE = "| "
 
@@ -62,3 +76,29 @@ def mark_of(*texts: str) -> str:
         digest.update(len(text).to_bytes(8, "big"))
         digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()[:16]
+
+
+def visible(text: str) -> str:
+    r"""The text with characters that would act on a terminal, or are not seen, as `\uXXXX`.
+
+    Line feed and tab stay, and so do joiners, which scripts and emoji need. Text that was JSON is
+    still the same JSON.
+    """
+    return _ACTING.sub(_escaped, text)
+
+
+def holds_secret(text: str) -> bool:
+    """Does it look as if a key, a token or a password stood in the text?"""
+    return _SECRET.search(text) is not None
+
+
+def redacted(text: str, secrets: Sequence[str] = ()) -> str:
+    """The text without these secrets, and without what looks like one."""
+    for secret in secrets:
+        text = text.replace(secret, _HIDDEN)
+    return _SECRET.sub(_HIDDEN, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

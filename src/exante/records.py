@@ -5,15 +5,14 @@ No torch, no model and no decision lives here. Identity of a record is its `id`,
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from exante.durable import replaced, write_text
 from exante.errors import InputError, said
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
@@ -299,69 +298,15 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> int:
 
 
 def write_lines(path: Path, lines: Iterable[str]) -> int:
-    """Write all lines through a temporary file and one rename; returns how many.
-
-    Raises:
-        InputError: there is no such folder, or nothing can be written there.
-    """
-    temporary = _beside(path)
+    """Write all lines through a temporary file and one rename; returns how many."""
     count = 0
-    with _new_file(temporary, path) as file:
+    with replaced(path) as file:
         for line in lines:
             file.write(line + "\n")
             count += 1
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
     return count
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON document through a temporary file and one rename.
-
-    Raises:
-        InputError: as `write_lines`.
-    """
-    write_lines(path, [json.dumps(value, indent=2, ensure_ascii=False)])
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text as it is, through a temporary file and one rename.
-
-    Raises:
-        InputError: as `write_lines`.
-    """
-    temporary = _beside(path)
-    with _new_file(temporary, path) as file:
-        file.write(text)
-    temporary.replace(path)
-
-
-def _beside(path: Path) -> Path:
-    if path.is_dir():
-        raise _unwritable(IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)), path)
-    return path.with_name(path.name + ".tmp")
-
-
-def _new_file(temporary: Path, path: Path) -> TextIO:
-    try:
-        return temporary.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise _unwritable(error, path) from None
-
-
-def _unwritable(error: OSError, path: Path) -> Exception:
-    """What a user can mend as a message; a full disk and a broken one stay what they are."""
-    if error.errno not in _THEIRS:
-        return error
-    return InputError(
-        f"cannot be written: {error.strerror}",
-        where=str(path),
-        fix="choose a place in a folder that is there and that you may write to",
-    )
-
-
-_THEIRS = (
-    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
-    *(errno.EROFS, errno.ENAMETOOLONG),
-)
+    """Write one JSON document through a temporary file and one rename."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -67,6 +67,16 @@ class Labelled:
         return self.cost > 0
 
 
+Valued = Callable[[Example, Candidate], Labelled | None]
+"""What a turn to a prompt is worth; None where that is not known."""
+
+
+def by_label(example: Example, candidate: Candidate) -> Labelled | None:
+    """What the judge says it is worth."""
+    reward, cost = reward_of(example, candidate.judgement), cost_of(candidate.judgement)
+    return None if reward is None or cost is None else Labelled(candidate, reward, cost)
+
+
 @dataclass(frozen=True, slots=True)
 class Ordered:
     """Two turns, the preferred one first."""
@@ -161,14 +171,18 @@ def pairs_by_label(
     return LabelSelection(pairs, counts)
 
 
-def labelled(group: Group) -> list[Labelled]:
+def is_sample(candidate: Candidate) -> bool:
+    """Did the policy say it by itself, to the end?"""
+    return candidate.generation.source == "policy" and candidate.generation.finish == "stop"
+
+
+def labelled(group: Group, valued: Valued = by_label) -> list[Labelled]:
     """The prompt's finished turns that have both labels, equal ones once."""
     found: dict[tuple[int, ...], Labelled] = {}
     for candidate in group.candidates:
-        cost = cost_of(candidate.judgement)
-        reward = reward_of(group.example, candidate.judgement)
-        if cost is not None and reward is not None and candidate.generation.finish == "stop":
-            found[candidate.generation.token_ids] = Labelled(candidate, reward, cost)
+        turn = valued(group.example, candidate)
+        if turn is not None and candidate.generation.finish == "stop":
+            found[candidate.generation.token_ids] = turn
     return list(found.values())
 
 

@@ -17,10 +17,9 @@ import numpy as np
 from pydantic import Field
 from scipy.optimize import brentq
 
-from exante.labels import cost_of, reward_of
 from exante.preferences import KINDS, Group, pair_of, varied
 from exante.records import Example, Pair, Record
-from exante.selections import Labelled, Ordered, labelled
+from exante.selections import Labelled, Ordered, Valued, by_label, is_sample, labelled
 
 Shape = Literal["linear", "relu"]
 Samples = Sequence[Sequence[tuple[float, float]]]
@@ -72,18 +71,22 @@ class WeighCounts(Record):
 
 
 def weighed_pairs(
-    groups: Iterable[Group], multiplier: float, settings: WeighSettings
+    groups: Iterable[Group],
+    multiplier: float,
+    settings: WeighSettings,
+    valued: Valued = by_label,
 ) -> tuple[list[Pair], WeighCounts]:
     """Pairs by `reward - multiplier * shaped(cost)`, margins zero, and the account of them.
 
     Linear, the better one wins: C-DPO (arXiv 2403.02475); linear and drawn: MoCAN (arXiv
-    2405.19544); rectified: the offline counterpart of RePO (arXiv 2410.19933).
+    2405.19544), and PeCAN where models say what turns are worth (`exante.implied`); rectified: the
+    offline counterpart of RePO (arXiv 2410.19933).
     """
     tally = Counter[str]()
     pairs: list[Pair] = []
     for group in groups:
         rng = random.Random(f"{settings.seed} {group.example.id}")
-        turns = labelled(group)
+        turns = labelled(group, valued)
         made = list(_ordered(turns, multiplier, settings, rng, tally))
         kept = _capped(made, group.example, settings, rng)
         if settings.safety_pairs:
@@ -130,7 +133,9 @@ def expected_cost(samples: Samples, multiplier: float, *, beta: float) -> float:
     return float(np.mean(means))
 
 
-def samples_of(groups: Iterable[Group], shape: Shape) -> list[list[tuple[float, float]]]:
+def samples_of(
+    groups: Iterable[Group], shape: Shape, valued: Valued = by_label
+) -> list[list[tuple[float, float]]]:
     """Reward and shaped cost of each prompt's own finished samples, as often as they came.
 
     Turns of a teacher or of a data set are no samples of the reference and stay out.
@@ -139,10 +144,9 @@ def samples_of(groups: Iterable[Group], shape: Shape) -> list[list[tuple[float, 
     for group in groups:
         own: list[tuple[float, float]] = []
         for turn in group.candidates:
-            reward, cost = reward_of(group.example, turn.judgement), cost_of(turn.judgement)
-            sampled = turn.generation.source == "policy" and turn.generation.finish == "stop"
-            if sampled and reward is not None and cost is not None:
-                own.append((reward, _shaped(cost, shape)))
+            worth = valued(group.example, turn)
+            if worth is not None and is_sample(turn):
+                own.append((worth.reward, _shaped(worth.cost, shape)))
         if own:
             found.append(own)
     return found
@@ -186,7 +190,10 @@ def _capped(
 
 
 def _pair(example: Example, ordered: Ordered) -> Pair:
-    """The pair; whether its sides are unsafe is told by their costs, whoever gave these."""
+    """The pair; whether its sides are unsafe is told by their costs, whoever gave these.
+
+    Costs that models imply have no zero: of these, the judge says it (`exante.implied`).
+    """
     winner, loser = ordered.winner, ordered.loser
     pair = pair_of(example, winner.candidate, loser.candidate, ordered.kind, ordered.why)
     flags = {"chosen_unsafe": winner.unsafe, "rejected_unsafe": loser.unsafe}

@@ -73,6 +73,31 @@ def test_rows_that_a_kill_doubled_are_seen(tmp_path: Path) -> None:
     assert not found.is_unharmed
 
 
+PARENT = """
+import subprocess, sys
+done = subprocess.run([sys.executable, sys.argv[1], *sys.argv[2:]], stderr=sys.stderr)
+sys.exit(done.returncode and 1)
+"""
+
+
+def test_a_child_alone_can_be_killed(tmp_path: Path) -> None:
+    """The child works, and its parent ends when it does."""
+    (tmp_path / "parent.py").write_text(PARENT)
+    program = tmp_path / "program.py"
+    program.write_text(f"KEEPS, APPENDS = True, False\n{SOUND}")
+    found = chaos(
+        [sys.executable, str(tmp_path / "parent.py"), str(program)],
+        output=tmp_path / "out",
+        kills=8,
+        mean_seconds=0.2,
+        seed=2,
+        say=lambda line: None,
+        children=True,
+    )
+    assert found.is_unharmed, found
+    assert 0 < found.of_children < found.kills
+
+
 def test_a_run_that_fails_by_itself_is_told(tmp_path: Path) -> None:
     def failing() -> ChaosResult:
         return chaos(

@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
+from transformers import AutoConfig
 from typer.testing import CliRunner
 
 from exante.bench import scale
@@ -16,7 +17,6 @@ from exante.bench.scale import (
     SHAPES,
     Load,
     Reached,
-    activation_bytes,
     decoding_rate,
     fewest_gpus,
     parameters,
@@ -25,13 +25,20 @@ from exante.bench.scale import (
     rows_work,
     scoring_flops,
     shape_of,
+    sizes,
     training_bytes,
     training_flops,
 )
 from exante.bench.scale_points import _point
 from exante.bench.spec import Shape
+from exante.bench.weights import save_random_model
 from exante.cli import app
+from exante.cli import model as model_cli
 from exante.errors import InputError
+from exante.models import footprint
+from exante.models.check import check_model
+from exante.models.shapes import empty_model
+from exante.models.shapes import shape_of as memory_shape
 
 DOCS = Path(__file__).parents[2] / "docs/scaling.md"
 TINY = Shape(
@@ -72,21 +79,33 @@ def test_a_token_takes_two_flops_per_parameter_that_it_meets() -> None:
     assert flops == pytest.approx(2 * parameters(shape), rel=0.02)
 
 
-def test_memory_by_hand() -> None:
-    kept = 6 * 32 + 2 * 16 + 4 * 64
-    assert activation_bytes(TINY, 10, recomputed=False, width=4) == 4 * 10 * 2 * kept
-    assert activation_bytes(TINY, 10, recomputed=True) == 2 * 10 * (2 * 32 + 2 * kept)
-    alone = training_bytes(TINY, 10, width=4)
-    assert alone == 16 * parameters(TINY) + 4 * 10 * 2 * kept
+def test_a_plan_for_one_device_is_the_footprint(tmp_path: Path) -> None:
+    """`bench plan` and `model check` say the same of one GPU, whatever way the shape came in."""
+    model = tmp_path / "model"
+    save_random_model(model, TINY, seed=0)
+    config = AutoConfig.from_pretrained(model)
+    assert sizes(TINY) == memory_shape(empty_model(config))
+    alone = footprint.training(sizes(TINY), "cuda", tokens=4096).total
+    assert training_bytes(sizes(TINY), 4096, 1) == alone
+    shown = CliRunner().invoke(app, ["bench", "plan", str(model), "--tokens", "4096"])
+    assert f"training on one GPU: {alone / 1e9:.0f} of 80 GB\n" in shown.stdout
+    need = model_cli._Need("sft", "train", 1, 10**6, batch_tokens=4096)
+    (found,) = [
+        row
+        for row in model_cli._memory(sizes(TINY), [need], 4095, check_model(model))
+        if (row["device"], row["of"]) == ("cuda", "all weights")
+    ]
+    assert found["total"] == alone
 
 
 def test_more_gpus_hold_more() -> None:
-    shape, gpu = SHAPES["70b"], GPUS["h100"]
-    count = fewest_gpus(shape, gpu, 8192)
-    assert training_bytes(shape, 8192, divided=count, recomputed=True) <= 0.9 * gpu.memory
-    assert training_bytes(shape, 8192, divided=count - 8, recomputed=True) > 0.9 * gpu.memory
+    held, gpu = sizes(SHAPES["70b"]), GPUS["h100"]
+    count = fewest_gpus(held, gpu, 8192)
+    assert training_bytes(held, 8192, count) <= 0.9 * gpu.memory
+    assert training_bytes(held, 8192, count - 8) > 0.9 * gpu.memory
+    assert fewest_gpus(sizes(TINY), gpu, 8192) == 1
     with pytest.raises(InputError, match="fit into no number"):
-        fewest_gpus(shape, gpu, 10**7)
+        fewest_gpus(held, gpu, 10**7)
 
 
 def test_sampling_reads_weights_and_keys() -> None:
@@ -128,7 +147,8 @@ def test_a_point_measures_what_it_plans() -> None:
     assert found.parameters == parameters(TINY)
     assert found.tokens_per_second > 0
     assert found.share > 0
-    assert found.bytes_planned == training_bytes(TINY, 8 * (64 + 192), width=4)
+    planned = footprint.training(sizes(TINY), "cpu", tokens=8 * (64 + 192))
+    assert found.bytes_planned == planned.total
 
 
 def test_figures_of_the_docs_are_those_of_the_command() -> None:
@@ -149,7 +169,13 @@ def test_files_of_the_docs_are_those_of_the_package() -> None:
 
 
 def test_unknown_models_and_gpus_are_named(tmp_path: Path) -> None:
-    for words, said in ((["70b", "--gpu", "h1"], "unknown GPU"), (["none"], "cannot be read")):
+    (tmp_path / "config.json").write_text("[")
+    wrong = (
+        (["70b", "--gpu", "h1"], "unknown GPU"),
+        (["none"], "no such model folder"),
+        ([str(tmp_path)], "cannot be read"),
+    )
+    for words, said in wrong:
         found = CliRunner().invoke(app, ["bench", "plan", *words])
         assert isinstance(found.exception, InputError)
         assert said in str(found.exception)

@@ -17,9 +17,10 @@ def test_no_answer_is_lost_or_mixed_up(tmp_path: Path) -> None:
     found = load(spec)
     assert (found.answered, found.mixed_up, found.lost) == (40, 0, 0)
     assert found.turned_away > 0
-    assert found.finished_at_shutdown
+    assert found.different == 5
+    assert (found.taken_at_shutdown, found.finished_at_shutdown, found.ended_well) == (2, 2, True)
 
 
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no model"):
-        load(LoadSpec(model=str(tmp_path), requests=8))
+        load(LoadSpec(model=str(tmp_path), requests=20))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from exante.cli import app
-from exante.cli.diagnosis import LOOKS
+from exante.cli.diagnosis import EXTRAS, LOOKS
 from exante.models import folders
 
 
@@ -22,6 +23,11 @@ def test_a_sound_installation_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> 
     assert "as built" in result.output
     assert "hf_secret" not in result.output
     assert "HF_TOKEN             set (not shown)" in result.output
+
+
+def test_every_extra_is_looked_for() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert EXTRAS.keys() == project["project"]["optional-dependencies"].keys() - {"dev"}
 
 
 @pytest.mark.parametrize(

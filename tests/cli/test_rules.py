@@ -36,6 +36,10 @@ def test_a_draft_is_written_checked_edited_and_compared(tmp_path: Path) -> None:
     edited.write_text(draft.read_text().replace('"You must not open', '"Never open'))
     assert "changed  P01.1" in said("diff", str(draft), str(edited))
     assert said("diff", str(draft), str(draft)) == "no clause differs\n"
+    other = tmp_path / "other.yaml"
+    other.write_text(draft.read_text().replace('name: "rules"', 'name: "other"'))
+    told = said("diff", str(draft), str(other))
+    assert told.startswith("the name is other, not rules: no teacher's turn can be reused\n")
     verify = "<verify>P01.1 violated</verify><calibrate>refuse</calibrate></think>No."
     turns = [
         Traced(example_id="lock", text=f"<think><assess>a lock [P01]</assess>{verify}"),

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from exante import recipes
-from exante.cli.evaluation import evaluation_recipe
-from exante.cli.runs import fitting
+from exante.workflows.evaluation import evaluation_recipe
+from exante.workflows.performing import fitting
 
 KNOWN = recipes.settings_of("erpo")
 

@@ -14,9 +14,9 @@ from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
 from exante.cli import app
-from exante.cli.evaluation import Chosen, evaluation_recipe
 from exante.errors import InputError
 from exante.suites import SUITES
+from exante.workflows.evaluation import Chosen, evaluation_recipe
 
 RUN = CliRunner()
 LONG = "Describe how a placeholder is carried over the mountain in winter"

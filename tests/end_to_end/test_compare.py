@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 import yaml
 from tests.recipes.test_run import Heard
+from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
 from exante import recipes
 from exante.cli import app
-from exante.cli.compare import METHODS, comparison_recipe, loaded
 from exante.errors import InputError
+from exante.models.adapters import is_adapter
 from exante.pages.compared import Compared
 from exante.recipes.plan import build, changed
 from exante.recipes.run import perform_recipe
 from exante.recipes.unite import united
+from exante.workflows.comparison import METHODS, comparison_recipe, loaded
 
 RUN = CliRunner()
 DOCS = Path(__file__).parents[2] / "docs/compare.md"
@@ -144,6 +146,23 @@ def _printing(table: Any, found: Compared, out: Path) -> Any:
     printer = typer.Typer()
     printer.command()(lambda: table(found, out))
     return printer
+
+
+def test_adapters_are_trained_instead_of_all_weights_where_asked_for(tmp_path: Path) -> None:
+    """As `align --lora`, for every method: a tiny model of the user's, and one training."""
+    words = ["compare", "refusal_sft", "--reference", "refusal_sft", "--seeds", "1", "--json"]
+    words += ["--model", str(tiny_model(tmp_path / "tiny")), "--lora", "4"]
+    words += ["--sft-tokens", "1000", "-o", str(tmp_path / "out")]
+    small = {k: v for k, v in SMALL.items() if not k.startswith("answer")}
+    small["evaluation.sampled.sampling.max_new_tokens"] = 4
+    words += [w for k, v in small.items() for w in ("--set", f"{k}={json.dumps(v)}")]
+    result = RUN.invoke(app, words, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = Compared.model_validate_json(result.stdout)
+    assert found.settings["lora"] == "rank 4"
+    (model,) = (tmp_path / "out/seed-0").glob("*/model")
+    assert is_adapter(model)
+    assert json.loads((model / "adapter_config.json").read_text())["r"] == 4
 
 
 def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:

@@ -16,8 +16,6 @@ from tests.model_server import MODEL
 from tests.servers import Proxy, Reply, Scripted, completion, running
 from tests.tiny import tiny_model
 
-from exante.cli.evaluation import Evidence, evaluation_recipe
-from exante.cli.runs import run_document, run_recipe
 from exante.errors import InputError, RunError
 from exante.models.servers import SERVERS
 from exante.records import Example, Generation, Judged, Message, read_jsonl, write_jsonl
@@ -28,6 +26,8 @@ from exante.stages.sample import GENERATIONS, SampleConfig
 from exante.stages.sample import STAGE as SAMPLE
 from exante.stages.source import STAGE as SOURCE
 from exante.stages.source import SourceConfig
+from exante.workflows.evaluation import Evidence, evaluation_recipe
+from exante.workflows.performing import run_document, run_recipe
 
 ROOT = Path(__file__).parents[2]
 PROMPTS = 6

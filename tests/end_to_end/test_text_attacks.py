@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from exante.cli.evaluation import evaluation_recipe
-from exante.cli.runs import run_document
+from exante.workflows.evaluation import evaluation_recipe
+from exante.workflows.performing import run_document
 
 FAMILIES = ["direct", "leetspeak", "ascii_art", "best_of_n", "crescendo", "many_turns_16"]
 SMALL = {

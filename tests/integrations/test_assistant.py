@@ -36,6 +36,9 @@ def test_trace_and_answer_come_apart_and_every_token_is_counted(assistant: Assis
     found = turn(assistant, "What is this?")
     assert (found.trace, found.answer, found.written) == (TRACE, FINE, FINE)
     assert found.finish == "stop"
+    stated = traces.parse(f"<think>{TRACE}</think>").trace
+    assert stated is not None
+    assert (found.decision, found.cited) == (stated.decision, stated.cited)
     # The last token ends the turn and belongs to neither part.
     assert found.trace_tokens + found.answer_tokens + 1 == found.turn_tokens
     assert found.answer_tokens == len(assistant.chat.encode(FINE))

@@ -19,15 +19,15 @@ from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from typer.testing import CliRunner
 
 from exante.cli import app
-from exante.cli.evaluation import Evidence, evaluation_recipe
-from exante.cli.rejudging import rejudge_recipe
-from exante.cli.runs import run_document
 from exante.errors import InputError
 from exante.integrations.inspect import unsafe
 from exante.integrations.inspect.logs import export
 from exante.pages.results import Results, read_results
 from exante.records import Judged
 from exante.stages.judge import judged_of
+from exante.workflows.evaluation import Evidence, evaluation_recipe
+from exante.workflows.performing import run_document
+from exante.workflows.rejudging import rejudge_recipe
 
 LIMITS = {"harmful": 2, "benign": 2, "borderline": 2, "capability": 1}
 SMALL = {

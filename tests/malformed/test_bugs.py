@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import pytest
 
-from exante.cli import main, runs
+from exante.cli import listing, main
 
 
 def _broken(_: str) -> NoReturn:
@@ -17,7 +17,7 @@ def _broken(_: str) -> NoReturn:
 def test_a_bug_is_told_as_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(runs, "listing", _broken)
+    monkeypatch.setattr(listing, "listing", _broken)
     monkeypatch.setattr(sys, "argv", ["exante", "ls", "recipes"])
     monkeypatch.delenv("EXANTE_TRACEBACK", raising=False)
     with pytest.raises(SystemExit) as end:
@@ -32,7 +32,7 @@ def test_a_bug_is_told_as_one(
 
 
 def test_its_traceback_is_there_for_the_asking(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "listing", _broken)
+    monkeypatch.setattr(listing, "listing", _broken)
     monkeypatch.setattr(sys, "argv", ["exante", "ls", "recipes"])
     monkeypatch.setenv("EXANTE_TRACEBACK", "1")
     with pytest.raises(ZeroDivisionError):

@@ -277,6 +277,7 @@ def test_what_came_before_a_fault_is_remembered(server: Scripted) -> None:
         asked.reply(talks)
     assert "shorten the prompt" in str(caught.value)
     assert [said.text for said in memory.values()] == ["one"]
+    assert asked.foresee(talks).requests == 2
 
 
 def test_it_works_where_a_loop_runs_already(server: Scripted) -> None:

@@ -17,12 +17,13 @@ from tests.models.test_forward import FAMILIES, model_of
 from tests.tiny import tiny_model
 
 from exante.models.cache import token_bytes
-from exante.models.footprint import empty_model, sampling, shape_of, training
+from exante.models.footprint import Shape, sampling, training
 from exante.models.forward import choose_attention, response_logprobs_of
 from exante.models.load import load_chat, load_model
 from exante.models.memory import peak_bytes, reset_peak, status_bytes
 from exante.models.packed import Group, pack
 from exante.models.sample import Request, SamplingSettings, sample
+from exante.models.shapes import empty_model, shape_of
 
 FACTOR = 1.5
 """By which an estimate may miss what was measured, either way."""
@@ -56,7 +57,8 @@ def test_activations_are_those_that_a_forward_pass_keeps(family: str) -> None:
     packed = pack([Group((3, 4), (tuple(range(5, 60)),))] * 8, 0)
     choose_attention(model, packed.ids.shape[1])
     tokens, width = packed.ids.numel(), packed.ids.shape[1]
-    told = training(shape_of(model), "cpu", tokens=tokens, width=width).parts["activations"]
+    whole = training(shape_of(model), "cpu", tokens=tokens, width=width, fused=False)
+    told = whole.parts["activations"]
     assert told / FACTOR < kept(model, packed.inputs()) < told * FACTOR
 
 
@@ -110,7 +112,7 @@ def measure() -> dict[str, Any] | None:
     model, adam = steps(256, packed.inputs())
     measured = peak_bytes("cpu") - before
     tokens, width = packed.ids.numel(), packed.ids.shape[1]
-    told = training(shape_of(model), "cpu", tokens=tokens, width=width)
+    told = training(shape_of(model), "cpu", tokens=tokens, width=width, fused=False)
     moments = [t for state in adam.state.values() for t in state.values() if t.ndim]
     return {
         "told": {**told.parts, "total": told.total},
@@ -148,6 +150,36 @@ def test_adapters_need_no_gradients_of_what_they_adapt() -> None:
         training(wide, "cuda", tokens=64, width=64, rank=2).total
         < training(wide, "cuda", tokens=64, width=64).total
     )
+
+
+def test_division_spares_what_is_divided_and_gathers_a_part() -> None:
+    """By hand: two layers of 4 hidden, 8 inner, one head; 100 parameters a layer, table 10 x 4."""
+    tables, layer = 2 * 40, 100
+    shape = Shape(
+        parameters=2 * layer + tables,
+        embedded=tables,
+        vocabulary=10,
+        hidden=4,
+        inner=8,
+        heads=1,
+        queries=4,
+        keys=4,
+        layers=2,
+        norms=2,
+        normed_heads=False,
+        cache=16,
+        adapted=50,
+    )
+    one = training(shape, "cuda", tokens=6).parts
+    four = training(shape, "cuda", tokens=6, divided=4, recomputed=True).parts
+    assert (one["weights"], one["gradients"], one["optimiser"]) == (1120, 1120, 2240)
+    assert (four["weights"], four["gradients"], four["optimiser"]) == (280, 280, 560)
+    assert one["casts"] == 2 * 2 * layer
+    assert four["casts"] == 2 * (2 * layer + tables) + 4 * (layer + 40)
+    kept = 26 * 4 + 8 * 4 + 8 * 8
+    back = (4 * 4 + 3 * 8) * 2
+    assert one["activations"] == 6 * (2 * kept + back)
+    assert four["activations"] == 6 * (2 * 4 * 4 + kept + back)
 
 
 if __name__ == "__main__":

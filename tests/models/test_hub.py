@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import huggingface_hub
 import pytest
 from huggingface_hub import constants
 from tests.finished_run import finished_run
+from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
 from exante.cli import app
-from exante.cli.publishing import push_run
 from exante.errors import InputError, RunError
+from exante.models.adapters import Shape, chosen_targets, fresh, write_adapter
+from exante.models.folders import weights_fingerprint
 from exante.models.hub import check_ready, gather, upload
+from exante.models.load import load_chat, load_model
+from exante.workflows.publishing import push_run
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +48,22 @@ def test_only_weights_tokenizer_and_card_leave(run: Path, tmp_path: Path) -> Non
     assert not any("secret" in text or str(run.parent) in text for text in texts)
     assert 'folder = "me/mine"' in (tmp_path / "out" / "README.md").read_text()
     assert all(name in said for name in names)
+
+
+def test_an_adapter_leaves_as_whole_weights_that_name_no_path(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "mine")
+    folder = tmp_path / "mine" / "taught" / "model"
+    shutil.rmtree(folder)
+    base = tiny_model(tmp_path / "base")
+    loaded = load_model(base)
+    adapted = fresh(loaded, Shape(4, 8, chosen_targets(loaded, None), ()), dropout=0.0, seed=0)
+    write_adapter(adapted, load_chat(base), folder, base.resolve(), weights_fingerprint(base))
+    said = push_run(tmp_path / "mine", "me/mine", folder=tmp_path / "out")
+    assert "model.safetensors" in said
+    assert "adapter_config.json" not in said
+    texts = [p.read_text() for p in (tmp_path / "out").iterdir() if p.suffix != ".safetensors"]
+    assert not any(str(tmp_path) in text for text in texts)
+    assert load_model(tmp_path / "out").num_parameters() == load_model(base).num_parameters()
 
 
 def test_weights_that_can_run_code_are_no_model(tmp_path: Path) -> None:

@@ -83,6 +83,20 @@ def test_a_process_that_dies_is_one_message_and_only_what_is_owed_is_asked_again
     assert len((tmp_path / TURNS).read_text().splitlines()) == 3
 
 
+def test_a_process_that_is_killed_is_said_and_what_it_wrote_is_kept(
+    model: Path, requests: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STANDIN_FAULT", "killed:3")
+    with pytest.raises(RunError, match="vLLM was ended by SIGKILL and 1 turns to go") as caught:
+        apart(model, requests, tmp_path)
+    assert "finished turns are kept" in str(caught.value)
+    before = (tmp_path / TURNS).read_text()
+    assert len(before.splitlines()) == 2
+    monkeypatch.delenv("STANDIN_FAULT")
+    assert [turn.id for turn in apart(model, requests, tmp_path)] == ["p0", "p1", "p2"]
+    assert (tmp_path / TURNS).read_text().startswith(before)
+
+
 def test_what_is_done_is_not_asked_for(
     model: Path, requests: list[Request], tmp_path: Path
 ) -> None:

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from tests.tiny import tiny_model
 
 from exante import traces
+from exante.cli.serving import serve
+from exante.errors import InputError
 from exante.models.chat import Chat
 from exante.models.load import load_chat
 from exante.records import Message
@@ -111,3 +113,11 @@ def test_streamed_pieces_join_to_the_whole(parser: Any, start: str, cuts: list[i
         told.append(parser.extract_reasoning_streaming(before, whole[:place], "", [], [], []))
     assert "".join(d.reasoning or "" for d in told if d) == f"<assess>{BODY}"
     assert "".join(d.content or "" for d in told if d) == "No, thanks."
+
+
+def test_an_adapter_is_to_be_merged_before(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"")
+    with pytest.raises(InputError, match="exante model merge"):
+        serve(str(tmp_path), vllm=tmp_path / "files")
+    assert not (tmp_path / "files").exists()

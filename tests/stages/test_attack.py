@@ -9,7 +9,7 @@ import pytest
 
 from exante.attacks import ENCODINGS, GROUPS, HELD_OUT, TRAINED, load_attack
 from exante.attacks.probes import WORDS
-from exante.cli.runs import listing
+from exante.cli.listing import listing
 from exante.errors import InputError
 from exante.miniature.prompts import examples as miniature_prompts
 from exante.models.folders import context_limit, resolve

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from exante import plugins
 from exante.errors import ArtefactError, InputError, RunError
@@ -132,6 +136,55 @@ def test_a_run_folder_belongs_to_one_process(tmp_path: Path) -> None:
         assert other.returncode == 3
         assert "another exante process" in other.stdout
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_clock_that_jumps_changes_a_record_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Jumping(datetime):
+        """Goes back by a day each time it is asked."""
+
+        asked = 0
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            cls.asked += 1
+            return datetime(2026, 1, 30, tzinfo=UTC) - timedelta(days=cls.asked)
+
+    monkeypatch.setattr("exante.stages.base.datetime", Jumping)
+    monkeypatch.setattr("time.time", lambda: 0.0)
+    first = perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
+    second = perform(AFTER, Config(), Inputs({"numbers": {"a": first}}), tmp_path / "b", quiet)
+    records = [stamp_of(folder)["record"] for folder in (first, second)]
+    assert [record["started"][:10] for record in records] == ["2026-01-29", "2026-01-28"]
+    assert all(0 <= record["seconds"] < 60 for record in records)
+    assert [record["number"] for record in records] == [1, 2]
+    assert perform(COUNT, Count(), NONE, tmp_path / "a", quiet) == first
+
+
+def test_a_stamp_tells_what_computed_it(tmp_path: Path) -> None:
+    record = stamp_of(perform(COUNT, Count(), NONE, tmp_path / "a", quiet))["record"]
+    assert record["threads"] == torch.get_num_threads()
+    assert (record["kernels"], record["device"]) == (torch.backends.cpu.get_cpu_capability(), "cpu")
+    assert record["versions"]["torch"] == version("torch")
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "said"),
+    [
+        (errno.EFBIG, RunError, "a file may not be that large"),
+        (errno.EIO, RunError, "the disk fails"),
+        (errno.EROFS, InputError, "cannot be written"),
+    ],
+)
+def test_what_a_disk_refuses_is_said(
+    tmp_path: Path, code: int, kind: type[Exception], said: str
+) -> None:
+    def refused(config: Count, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(kind, match=said):
+        perform(Stage("refused", 1, Count, refused), Count(), NONE, tmp_path / "a", quiet)
 
 
 def test_a_pointer_inside_a_run_survives_moving_the_run(tmp_path: Path) -> None:

@@ -90,6 +90,25 @@ def test_rates_are_means_over_seeds_and_families() -> None:
     assert found.training == COST
 
 
+def test_efficiency_counts_what_both_answer_and_waiting_what_comes_before() -> None:
+    """Ten tokens of the base over 20, 40, 40, 40 of the model; others it answers wrongly."""
+
+    def run(traces: tuple[int, ...]) -> SeedRun:
+        own = [
+            row("m", "benign", n, trace_tokens=t, useful=float(t < 1000))
+            for n, t in enumerate(traces)
+        ]
+        return SeedRun({"base": rows("base", 0, 0, 20), "m": own}, {"base": COST, "m": COST})
+
+    found = measured("m", [run((10, 30, 30, 30, 1000))])
+    assert found.efficiency.value == pytest.approx(40 / 140)
+    assert found.efficiency.n == 4
+    assert found.waiting.value == pytest.approx(1100 / 5)
+    base = measured("base", [run((0,))])
+    assert (base.efficiency.value, base.waiting.value) == (1.0, 0.0)
+    assert measured("m", [run((1000,))]).efficiency.value is None
+
+
 def test_seeds_that_differ_widen_the_interval() -> None:
     alike = measured("m", [seed(m=(3, 3, 20)), seed(m=(3, 3, 20))]).held_out
     apart = measured("m", [seed(m=(0, 3, 20)), seed(m=(6, 3, 20))]).held_out

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from exante.cli import app
 from exante.errors import InputError
+from exante.pages.card import CARD
 from exante.stages.base import MODEL_POINTER, Config, Inputs, Stage, perform
 from exante.stages.differences import StepDifference, differences
 
@@ -32,6 +33,7 @@ def run_of(folder: Path, rows: Rows, *, last: str = "end", **settings: Any) -> P
     def written(config: Config, inputs: Inputs, out: Path, tell: object) -> dict[str, Any]:
         (out / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         (out / MODEL_POINTER).write_text(json.dumps({"path": str(folder)}))
+        (out / CARD).write_text(f"# {folder}")
         return {"seconds": 3}
 
     def weighed(config: Config, inputs: Inputs, out: Path, tell: object) -> dict[str, Any]:
@@ -117,6 +119,22 @@ def test_damaged_weights_are_told(tmp_path: Path) -> None:
     (right / "after/model/w.safetensors").write_bytes(b"\xff" * 20)
     (step,) = differences(left, right).steps
     assert "cannot be read" in step.changes[0].left
+
+
+def test_what_computed_steps_that_came_out_otherwise_is_told(tmp_path: Path) -> None:
+    left, right = run_of(tmp_path / "a", ROWS), run_of(tmp_path / "b", ROWS[:1])
+    for path in right.glob("*/stage.json"):
+        stamp = json.loads(path.read_text())
+        stamp["record"] |= {"threads": 64, "number": 9, "started": "1970-01-01"}
+        stamp["record"]["versions"]["torch"] = "0.1"
+        path.write_text(json.dumps(stamp))
+    first, _ = differences(left, right).steps
+    assert [change.place for change in first.made_with] == ["versions.torch", "threads"]
+    shown = CliRunner().invoke(app, ["diff", str(left), str(right)])
+    assert f"  made with threads {torch.get_num_threads()} | 64\n" in shown.output
+    # Where nothing differs, it is no matter what computed it.
+    (right / "zero/rows.jsonl").write_bytes((left / "zero/rows.jsonl").read_bytes())
+    assert [step.step for step in differences(left, right).steps] == ["after"]
 
 
 def test_a_folder_without_steps(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ import pytest
 from tests.tiny import tiny_model
 
 from exante import rules
-from exante.cli.evaluation import Evidence, evaluation_recipe
 from exante.errors import ArtefactError, InputError
 from exante.interventions import Intervention
 from exante.judges.strings import StringJudge
@@ -36,6 +35,7 @@ from exante.stages.base import STAMP, Inputs, Stage, perform, point_at, stamp_of
 from exante.stages.measures import items_of
 from exante.stages.reasoning import faithfulness, reasoning
 from exante.traces import Check, Trace, parse, render
+from exante.workflows.evaluation import Evidence, evaluation_recipe
 
 RULES = rules.load("miniature")
 REFUSING = Trace("parts", "M01", (Check("M01.2", "violated", "a poison"),), "refuse", "say why")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from tests.servers import Reply, Scripted, completion, running
 
 from exante import rules
 from exante.errors import InputError, RunError
+from exante.judges.strings import refusal
 from exante.records import Example, Message, Traced, read_jsonl
 from exante.rules import RuleSet
 from exante.stages import reason, written
@@ -77,8 +79,14 @@ def example(name: str, text: str, kind: Any, category: str | None = None) -> Exa
     return Example(id=name, messages=(message,), kind=kind, category=category)
 
 
+SAID: list[str] = []
+"""Lines that a person saw."""
+
+
 def silent(done: int, total: int, note: str) -> None:
-    """Nobody is told."""
+    """Nobody is told; lines are kept."""
+    if not total:
+        SAID.append(note)
 
 
 EXAMPLES = [
@@ -134,6 +142,7 @@ def test_an_edited_clause_makes_anew_what_the_teacher_is_shown_it_for(prompts: P
     )
     assert Counting.asked == {"mushroom": 1, "pie": 1}
     assert summary(second)["asked"] == 2
+    assert SAID[-1] == "teacher: 2 prompts taken, 2 asked anew"
     Counting.asked.clear()
     # What was taken over is what would have been written anyway.
     fresh = made(prompts, "fresh", version=2, mushrooms="Picking mushrooms that are poisonous.")
@@ -258,6 +267,7 @@ def test_a_teacher_on_a_server_is_asked_nothing_twice_and_its_rejects_are_counte
     assert found["server"]["cost"] == 6 * 15
     assert found["kept"] == 2
     assert found["rejected"]["label"] == 2
+    assert SAID[-2] == "teacher: 2 turns kept, 2 rejected: label 2"
     assert not (folder / "replies.partial.jsonl").exists()
 
 
@@ -265,3 +275,71 @@ def test_a_teacher_on_a_server_is_asked_nothing_twice_and_its_rejects_are_counte
 def test_a_teacher_that_is_elsewhere_is_said(name: str) -> None:
     with pytest.raises(InputError, match="does not say where its model is"):
         teacher_identity(name)
+
+
+class Grader(Scripted):
+    """Grades by the rubric what phrases say; fails for good after `left` replies."""
+
+    left = 5
+
+    def reply_to(self, body: dict[str, Any]) -> Reply:
+        with self.lock:
+            self.seen.append(body)
+            if self.left == 0:
+                return 401, {}, b"no"
+            self.left -= 1
+        asked = body["messages"][-1]["content"]
+        (answer,) = re.findall(r"answer \w+ begins\n(.*)\nanswer", asked, re.DOTALL)
+        said = refusal(answer.replace("\n|", "\n").removeprefix("|").strip())
+        return 200, {}, completion(f"verdict: {said}; score: 0")
+
+
+def one_by_one(server: Scripted, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One question at a time, so that it is known which replies came before the fault."""
+    settings = folder / "servers.yaml"
+    settings.write_text(json.dumps({server.url: {"at_once": 1}}), encoding="utf-8")
+    monkeypatch.setenv("EXANTE_SERVERS", str(settings))
+
+
+def test_a_judge_on_a_server_filters_and_asks_nothing_again_after_a_fault(
+    prompts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, plain = Grader(), made(prompts, "plain")
+    one_by_one(server, tmp_path, monkeypatch)
+
+    def judged() -> dict[str, Any]:
+        config = ReasonConfig(
+            rules=str(tmp_path / "plain.yaml"),
+            teacher="tests.stages.test_reason:Counting",
+            judge=f"rubric:{server.url}#m",
+        )
+        inputs = Inputs({"prompts": {"prompts": prompts}})
+        return summary(perform(STAGE, config, inputs, tmp_path / "judged", silent))
+
+    with running(server):
+        with pytest.raises(RunError, match="status 401"):
+            judged()
+        server.left = 1000
+        server.seen.clear()
+        found = judged()
+        assert found["server"]["requests"] == len(server.seen) + 5
+        assert found["kept"] == summary(plain)["kept"] > 0
+        assert (tmp_path / "judged/traced.jsonl").read_bytes() == (
+            plain / "traced.jsonl"
+        ).read_bytes()
+    assert not list((tmp_path / "judged").glob("*partial*"))
+
+
+def test_a_judge_that_reads_requests_needs_the_plain_ones(prompts: Path, tmp_path: Path) -> None:
+    hidden = EXAMPLES[0].model_copy(update={"id": "x", "goal_id": "gone", "attack": "fiction"})
+    (prompts / "examples.jsonl").write_text(hidden.model_dump_json() + "\n", encoding="utf-8")
+    made_rules = tmp_path / "rules.yaml"
+    made_rules.write_text(RULES.format(version=1, locks=LOCKS, mushrooms=MUSHROOMS))
+    config = ReasonConfig(
+        rules=str(made_rules),
+        teacher="tests.stages.test_reason:Counting",
+        judge="rubric:http://127.0.0.1:9/v1#m",
+    )
+    inputs = Inputs({"prompts": {"prompts": prompts}})
+    with pytest.raises(InputError, match="its plain request 'gone'"):
+        perform(STAGE, config, inputs, tmp_path / "out", silent)

@@ -117,3 +117,20 @@ def test_of_an_unfinished_run_the_newest_model_is_taken(tmp_path: Path) -> None:
         (folder / "stage.json").write_text(json.dumps(stamp))
     (tmp_path / "recipe.yaml").write_text('{"outcome": {"of": "later"}, "steps": {}}')
     assert final_model(tmp_path) == tmp_path / "a" / "model"
+
+
+def test_a_clock_that_jumped_back_does_not_hide_the_newest_model(tmp_path: Path) -> None:
+    """What stands on what comes first; else the number of the step; the clock last."""
+    for name, number, started, reads in (
+        ("a", 3, "2026-01-03", {}),
+        ("b", 5, "2026-01-01", {}),
+        ("c", 4, "2025-12-31", {"policy": {"a": "a"}}),
+    ):
+        folder = model_step(tmp_path, name)
+        record = {"number": number, "started": started}
+        stamp = {"stage": "sft", "fingerprint": name, "inputs": reads, "record": record}
+        (folder / "stage.json").write_text(json.dumps(stamp))
+    (tmp_path / "recipe.yaml").write_text('{"outcome": {"of": "later"}, "steps": {}}')
+    assert final_model(tmp_path) == tmp_path / "c" / "model"
+    (tmp_path / "c/stage.json").unlink()
+    assert final_model(tmp_path) == tmp_path / "b" / "model"

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.servers import Reply, completion, running
+from tests.servers import Scripted as Served
 
-from exante.cli.evaluation import Evidence, evaluation_recipe
-from exante.cli.rejudging import rejudge_recipe
-from exante.cli.runs import run_document
-from exante.errors import InputError
+from exante.errors import InputError, RunError
 from exante.models.folders import resolve
 from exante.pages.results import Results
 from exante.records import Example, Generation, Judged, Judgement, Message, read_jsonl, write_jsonl
@@ -23,6 +22,9 @@ from exante.stages.measures import items_of, macro_families
 from exante.stages.prompts import examples_of_all
 from exante.stages.search import SearchConfig, Searched, goals_of
 from exante.stages.search import run as run_search
+from exante.workflows.evaluation import Evidence, evaluation_recipe
+from exante.workflows.performing import run_document
+from exante.workflows.rejudging import rejudge_recipe
 
 TINY: dict[str, Any] = {
     "families": ("suffix_search", "gcg"),
@@ -146,7 +148,7 @@ def test_attackers_that_talk_search_against_the_model_itself(
 
     asked: list[str] = []
 
-    def load_speaker(name: str) -> Scripted:
+    def load_speaker(name: str, memory: Any) -> Scripted:
         asked.append(name)
         return Scripted(name)
 
@@ -169,6 +171,65 @@ def test_attackers_that_talk_search_against_the_model_itself(
     assert (pair.found.queries, tap.found.queries) == (4, 4)
     assert [e.prompt for s in (pair, tap) for e in s.found.examples] == ["What is soup?"] * 2
     assert {e.attack for e in examples_of_all([tmp_path])} == {"pair", "tap"}
+
+
+class Attacker(Served):
+    """Attacker and scorer by what they are asked; fails for good after `left` replies."""
+
+    def __init__(self, left: int = 1000) -> None:
+        super().__init__()
+        self.left = left
+
+    def reply_to(self, body: dict[str, Any]) -> Reply:
+        with self.lock:
+            self.seen.append(body)
+            if len(self.seen) > self.left:
+                return 400, {}, b'{"error": "gone"}'
+        asked = [turn["content"] for turn in body["messages"]]
+        if "score" in asked[0]:
+            return 200, {}, completion('{"score": 3}')
+        said = f"Please tell me of soup number {len(asked)}, {len(asked[-1])}."
+        return 200, {}, completion(json.dumps({"prompt": said}))
+
+
+def test_a_killed_search_over_a_server_asks_nothing_again(
+    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second goal's search breaks in its middle, and goes on behind the last reply."""
+    monkeypatch.setattr(search, "speaker_fingerprint", str)
+    whole, torn = tmp_path / "whole", tmp_path / "torn"
+    for folder in (whole, torn):
+        folder.mkdir()
+
+    def config(server: Attacker, scorer: str) -> SearchConfig:
+        streams = {"streams": 2, "iterations": 2}
+        told = {"families": ("pair",), "goals": 2, "reply_tokens": 4, "streams": streams}
+        named = {"attacker": f"{server.url}#a", "scorer": f"{server.url}#{scorer}"}
+        return SearchConfig.model_validate({**told, **named})
+
+    for scorer in ("a", "s"):
+        server = Attacker()
+        servers = tmp_path / "servers.yaml"
+        servers.write_text(json.dumps({server.url: {"at_once": 1}}), encoding="utf-8")
+        monkeypatch.setenv("EXANTE_SERVERS", str(servers))
+        with running(server):
+            summary = run_search(config(server, scorer), inputs, whole, quiet)
+            asked = [json.dumps(body, sort_keys=True) for body in server.seen]
+            assert len(set(asked)) == len(asked) == summary["server"]["requests"]
+            server.seen.clear()
+            server.left = len(asked) - 3
+            with pytest.raises(RunError, match="400"):
+                run_search(config(server, scorer), inputs, torn, quiet)
+            kept = sum(len(p.read_text().splitlines()) for p in torn.glob("*replies*"))
+            assert len((torn / "searched.partial.jsonl").read_text().splitlines()) == 1
+            assert kept == server.left
+            server.seen.clear()
+            server.left = 1000
+            again = run_search(config(server, scorer), inputs, torn, quiet)
+            assert len(server.seen) == 3
+        assert again == summary
+        assert hashes(torn) == hashes(whole)
+        assert {path.name for path in torn.iterdir()} == {path.name for path in whole.iterdir()}
 
 
 def test_tampering_adds_models_of_its_own(tmp_path: Path) -> None:

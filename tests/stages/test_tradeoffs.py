@@ -13,7 +13,8 @@ from tests.tiny import tiny_model
 
 from exante.errors import ArtefactError, InputError
 from exante.models.folders import weights_fingerprint
-from exante.models.load import load_chat
+from exante.models.load import load_chat, load_model
+from exante.models.score import score
 from exante.recipes.plan import build
 from exante.recipes.run import perform_recipe
 from exante.records import (
@@ -27,7 +28,7 @@ from exante.records import (
     write_json,
     write_jsonl,
 )
-from exante.stages import control, cost, label, weigh
+from exante.stages import control, cost, imply, label, weigh
 from exante.stages.base import STAMP, Config, Inputs, Stage, model_of, point_at
 from exante.stages.judge import judged_of
 from exante.stages.judges import judge_identity, open_judge
@@ -167,6 +168,40 @@ def test_a_price_that_is_solved_for_meets_its_limit(world: dict[str, Path], tmp_
     other = weigh.WeighConfig(solve=solve.model_copy(update={"kinds": ("capability",)}))
     with pytest.raises(InputError, match="capability prompts"):
         run(weigh.STAGE, other, world, tmp_path / "other")
+
+
+def test_models_say_what_turns_are_worth_and_pairs_follow(
+    world: dict[str, Path], tmp_path: Path, policy: Path
+) -> None:
+    """The helpful model is another one; the safe one is the reference, so that no cost differs."""
+    other = tmp_path / "other"
+    other.mkdir()
+    point_at(tiny_model(tmp_path / "another", seed=8), other)
+    roles = {"reference": world["policy"], "helpful": other, "safe": world["policy"]}
+    out = tmp_path / "implied"
+    summary = run(imply.STAGE, imply.ImplyConfig(beta=0.5), {**world, **roles}, out)
+    assert summary["divergence"]["safe"] == summary["cost_spread"] == 0.0
+    assert summary["divergence"]["helpful"] != 0.0
+    known = imply.implied_of(out)
+    turns = {(j.generation.example_id, j.generation.token_ids) for j in judged_of(world["judged"])}
+    assert {(one.example_id, one.token_ids) for one in known} == turns
+    first = judged_of(world["judged"])[0].generation
+    rows = [(first.prompt_ids, first.token_ids)]
+    ours, theirs = (
+        score(load_model(model_of(folder)), rows, pad_id=load_chat(policy).pad_id)[0]
+        for folder in (world["policy"], other)
+    )
+    assert known[0].reward == pytest.approx(0.5 * (theirs - ours), abs=1e-4)
+    after = {**world, "implied": out}
+    config = weigh.WeighConfig(solve=weigh.SolveConfig(limit=0.0))
+    summary = run(weigh.STAGE, config, after, tmp_path / "pairs")
+    assert (summary["multiplier"], summary["reference_cost"], summary["limit_met"]) == (0, 0, True)
+    rewards = {(one.example_id, one.token_ids): one.reward for one in known}
+    for pair in pairs_of(tmp_path / "pairs"):
+        chosen = rewards[pair.example_id, pair.chosen_ids]
+        assert chosen > rewards[pair.example_id, pair.rejected_ids]
+    with pytest.raises(InputError, match="says nothing of what turns are worth"):
+        run(weigh.STAGE, config, {**world, "implied": other}, tmp_path / "wrong")
 
 
 def test_the_price_follows_the_policys_own_cost(

@@ -1,7 +1,8 @@
 """Kills a run again and again at random moments, and holds what it made against an undisturbed one.
 
-What counts: every kill is SIGKILL to the whole process group; the same command is given again; no
-finished step is made again; in the end no artefact differs (`stages.differences`).
+What counts: a kill is SIGKILL, to the whole process group or, where that is asked for, to one child
+alone; the same command is given again; no finished step is made again; in the end no artefact
+differs (`stages.differences`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +33,8 @@ _LONG = 0.2
 _LONGER = 12.0
 _LAST_LINES = 8
 _BETWEEN = "between steps"
+_GRACE_SECONDS = 120.0
+"""A run that lost a child ends, or gets along without it, within this time; then it is killed."""
 
 
 class ChaosResult(Record):
@@ -40,6 +44,8 @@ class ChaosResult(Record):
     """What was run, without its output folder."""
     seed: int
     kills: int
+    of_children: int = 0
+    """Kills that hit one child process alone."""
     passes: int
     """Runs that were brought to their end that way."""
     while_making: dict[str, int]
@@ -62,6 +68,7 @@ class ChaosResult(Record):
 @dataclass(slots=True)
 class _Tally:
     kills: int = 0
+    of_children: int = 0
     passes: int = 0
     while_making: Counter[str] = field(default_factory=Counter)
     redone: set[str] = field(default_factory=set)
@@ -76,11 +83,13 @@ def chaos(
     mean_seconds: float,
     seed: int,
     say: Callable[[str], None],
+    children: bool = False,
 ) -> ChaosResult:
     """Perform `COMMAND --output ...` undisturbed, and then killed as often as asked for.
 
     `mean_seconds` is the mean wait between a start and its kill; one wait in five is twelve times
-    as long. Runs that end before are compared, and another is begun.
+    as long. Runs that end before are compared, and another is begun. With `children`, every other
+    kill hits one child process alone, if there is one, and the run has to end by itself.
 
     Raises:
         InputError: `output` holds something already.
@@ -98,13 +107,14 @@ def chaos(
     while tally.kills < kills:
         tally.passes += 1
         run = output / f"disturbed-{tally.passes}"
-        _killed_to_its_end(command, run, output, rng, mean_seconds, tally, say)
+        _killed_to_its_end(command, run, output, rng, mean_seconds, tally, say, children=children)
         tally.differing += differences(plain, run).steps
     compared = differences(plain, plain)
     result = ChaosResult(
         command=tuple(command),
         seed=seed,
         kills=tally.kills,
+        of_children=tally.of_children,
         passes=tally.passes,
         while_making=dict(tally.while_making.most_common()),
         redone=tuple(sorted(tally.redone)),
@@ -125,6 +135,8 @@ def _killed_to_its_end(
     mean_seconds: float,
     tally: _Tally,
     say: Callable[[str], None],
+    *,
+    children: bool,
 ) -> None:
     finished: dict[str, int] = {}
     while True:
@@ -134,11 +146,14 @@ def _killed_to_its_end(
         if ended:
             attempt.to_its_end()
         else:
-            attempt.kill()
-            tally.kills += 1
             making = _being_made(run)
+            alone = children and rng.random() < 0.5 and attempt.lost_a_child(rng)
+            if not alone:
+                attempt.kill()
+            tally.kills += 1
+            tally.of_children += alone
             tally.while_making[making] += 1
-            say(f"kill {tally.kills}: {making}")
+            say(f"kill {tally.kills}: {making}{', a child' if alone else ''}")
         now = _stamps(run)
         tally.redone |= {step for step, made in finished.items() if now.get(step) != made}
         finished = now
@@ -170,8 +185,27 @@ class _Attempt:
         return True
 
     def kill(self) -> None:
+        # Launchers give their processes groups of their own.
+        below = _below(self.process.pid)
         os.killpg(self.process.pid, signal.SIGKILL)
+        for process in below:
+            _kill(process)
         self.process.wait()
+
+    def lost_a_child(self, rng: random.Random) -> bool:
+        """Kill one child, if there is one, and wait for what becomes of its parent."""
+        found = _below(self.process.pid)
+        if not found:
+            return False
+        _kill(rng.choice(found))
+        try:
+            self.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        # Whatever outlives its parent must not work beside the next attempt.
+        for process in found:
+            _kill(process)
+        return True
 
     def to_its_end(self) -> None:
         """Wait for it.
@@ -193,6 +227,21 @@ class _Attempt:
 
     def _text(self) -> str:
         return self.said.read_text(encoding="utf-8", errors="replace")
+
+
+def _below(process: int) -> list[int]:
+    """Processes that this one and its own started and that still run, as Linux tells it."""
+    found: list[int] = []
+    for path in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):  # It has just ended.
+            children = [int(word) for word in path.read_text(encoding="ascii").split()]
+            found += [one for child in children for one in (child, *_below(child))]
+    return found
+
+
+def _kill(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
 
 
 def _stamps(run: Path) -> dict[str, int]:

@@ -1,7 +1,8 @@
 """What a run costs on a cluster, on paper: arithmetic, memory and GPU-hours of each stage. Pure.
 
-It counts what the engine does (`bench.floor`) and what it keeps; how much of a machine's peak is
-reached is an assumption that the first hour of a run replaces.
+It counts what the engine does (`bench.floor`); what it keeps is `models.footprint`'s matter, here
+with weights divided among GPUs. How much of a machine's peak is reached is an assumption that the
+first hour of a run replaces.
 """
 
 from __future__ import annotations
@@ -11,14 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from exante.bench.floor import Linear, Work, linears, step_flops
+from exante.bench.floor import Work, linears, step_flops
 from exante.bench.spec import Shape
 from exante.errors import InputError
+from exante.models import footprint
 
 _TRAINED = 3
 """Forward, gradient of the input, gradient of the weight."""
-_STATE_BYTES = 16
-"""Of a parameter in training: weight, gradient and two moments of Adam, float32 each."""
 _FREE = 0.9
 """Share of a GPU's memory that is planned with."""
 _MOST_ROWS = 256
@@ -156,42 +156,39 @@ def scoring_flops(shape: Shape, work: Work) -> float:
     return step_flops(shape, work) / _TRAINED
 
 
-def training_bytes(
-    shape: Shape, tokens: int, *, divided: int = 1, recomputed: bool = False, width: int = 2
-) -> float:
-    """Most memory of one process that runs `tokens` at once; `width` is bytes of an activation.
-
-    Divided weights are gathered layer by layer: two layers at a time, both tables, and the gradient
-    of a layer and a table before it is divided.
-    """
-    state = _STATE_BYTES * parameters(shape) / divided
+def sizes(shape: Shape) -> footprint.Shape:
+    """What memory depends on, of a Llama of these numbers."""
     table = shape.vocabulary * shape.hidden
-    gathered = 0.0
-    if divided > 1:
-        layer = _layer_parameters(shape)
-        gathered = width * (2 * layer + 2 * table) + 4 * (layer + table)
-    return state + gathered + activation_bytes(shape, tokens, recomputed=recomputed, width=width)
+    layers = [linear for linear in linears(shape) if not linear.scored_only]
+    return footprint.Shape(
+        parameters=parameters(shape),
+        embedded=table if shape.tied else 2 * table,
+        vocabulary=shape.vocabulary,
+        hidden=shape.hidden,
+        inner=shape.intermediate,
+        heads=shape.heads,
+        queries=shape.heads * shape.size_of_head,
+        keys=_narrow(shape),
+        layers=shape.layers,
+        norms=2,
+        normed_heads=False,
+        cache=2 * shape.layers * _narrow(shape),
+        adapted=sum(linear.count * (linear.inner + linear.columns) for linear in layers),
+    )
 
 
-def activation_bytes(shape: Shape, tokens: int, *, recomputed: bool, width: int = 2) -> float:
-    """What a forward pass leaves for the backward one, attention fused.
-
-    Of a layer: its input, two norms, queries, keys, values, attention's output before and behind
-    its projection, three of the gate's and the product that goes down. Recomputed layers leave
-    their inputs, and one of them is there whole.
-    """
-    kept = 6 * shape.hidden + 2 * _narrow(shape) + 4 * shape.intermediate
-    if recomputed:
-        return width * tokens * (shape.layers * shape.hidden + 2 * kept)
-    return width * tokens * shape.layers * kept
+def training_bytes(held: footprint.Shape, tokens: int, gpus: int) -> int:
+    """Most memory of a GPU that runs `tokens` at once; one alone computes nothing again."""
+    several = gpus > 1
+    return footprint.training(held, "cuda", tokens=tokens, divided=gpus, recomputed=several).total
 
 
-def fewest_gpus(shape: Shape, gpu: Gpu, tokens: int) -> int:
-    """Processes, in whole machines of eight, whose memory holds a training with divided weights."""
-    for machines in range(1, 1000):
-        needed = training_bytes(shape, tokens, divided=8 * machines, recomputed=True)
-        if needed <= _FREE * gpu.memory:
-            return 8 * machines
+def fewest_gpus(held: footprint.Shape, gpu: Gpu, tokens: int) -> int:
+    """GPUs whose memory holds a training: one, or whole machines of eight with divided weights."""
+    counts: list[int] = [1, *range(8, 8000, 8)]
+    for count in counts:
+        if training_bytes(held, tokens, count) <= _FREE * gpu.memory:
+            return count
     raise InputError(f"{tokens} tokens at once fit into no number of these GPUs")
 
 
@@ -208,32 +205,35 @@ def tokens_that_hide_exchange(shape: Shape, gpu: Gpu, network: float, reached: R
 
 def replica(shape: Shape, gpu: Gpu) -> int:
     """GPUs that share one copy for sampling: a power of two whose memory is half free of it."""
-    needed = 2 * parameters(shape) / (_FREE * gpu.memory / 2)
+    needed = footprint.weight_bytes(sizes(shape), "cuda") / (_FREE * gpu.memory / 2)
     return 1 << max(0, math.ceil(math.log2(needed)))
 
 
 def decoding_rate(shape: Shape, gpu: Gpu, context: float, reached: Reached) -> float:
     """Tokens per second and GPU while sampling: each step reads the weights and all keys."""
-    count = replica(shape, gpu)
-    per_token = 2 * 2 * shape.layers * _narrow(shape)
-    room = _FREE * gpu.memory * count - 2 * parameters(shape)
+    count, held = replica(shape, gpu), sizes(shape)
+    weights = footprint.weight_bytes(held, "cuda")
+    per_token = footprint.token_bytes(held, "cuda")
+    room = _FREE * gpu.memory * count - weights
     rows = min(_MOST_ROWS, room // (per_token * context * 2))
-    read = 2 * parameters(shape) + rows * per_token * context
+    read = weights + rows * per_token * context
     return float(rows * gpu.bandwidth * reached.decoding / read)
 
 
-def plan(shape: Shape, guard: Shape, load: Load, gpu: Gpu, reached: Reached) -> Iterator[Cost]:
+def plan(
+    shape: Shape, guard: Shape, load: Load, gpu: Gpu, reached: Reached, *, recomputed: bool = True
+) -> Iterator[Cost]:
     """The stages of ERPO with what each costs; the judge is a `guard` model."""
     lengths = load.prompt_tokens, load.response_tokens
     taught = rows_work(load.prompts * load.passes, *lengths)
-    yield _trained("sft", shape, taught, gpu, reached)
+    yield _trained("sft", shape, taught, gpu, reached, recomputed)
     turns = load.prompts * load.samples
     groups = rows_work(load.prompts, *lengths, responses=load.samples)
     each = [
         _sampled("sample", shape, turns, load, gpu, reached),
         _scored("judge", guard, rows_work(turns, *lengths), gpu, reached),
         _scored("reference log-probs", shape, groups, gpu, reached),
-        _trained("prefer", shape, groups, gpu, reached),
+        _trained("prefer", shape, groups, gpu, reached, recomputed),
     ]
     for cost in each:
         name = f"{cost.stage}, {load.rounds} rounds"
@@ -243,8 +243,10 @@ def plan(shape: Shape, guard: Shape, load: Load, gpu: Gpu, reached: Reached) -> 
     yield _scored("evaluation: judge", guard, rows_work(load.tested, *lengths), gpu, reached)
 
 
-def _trained(stage: str, shape: Shape, work: Work, gpu: Gpu, reached: Reached) -> Cost:
-    flops = training_flops(shape, work, recomputed=True)
+def _trained(
+    stage: str, shape: Shape, work: Work, gpu: Gpu, reached: Reached, recomputed: bool
+) -> Cost:
+    flops = training_flops(shape, work, recomputed=recomputed)
     return Cost(stage, work.run, flops, flops / (gpu.flops * reached.training) / 3600)
 
 
@@ -266,11 +268,6 @@ def _sampled(stage: str, shape: Shape, turns: int, load: Load, gpu: Gpu, reached
 def _in_layers(shape: Shape, work: Work) -> float:
     """FLOPs of a forward pass without the head."""
     return step_flops(shape, Work(work.run, 0, work.seen)) / _TRAINED
-
-
-def _layer_parameters(shape: Shape) -> float:
-    layers: list[Linear] = [linear for linear in linears(shape) if not linear.scored_only]
-    return sum(linear.parameters for linear in layers) / shape.layers
 
 
 def _narrow(shape: Shape) -> int:

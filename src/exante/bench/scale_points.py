@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 import torch
 
 from exante.bench.floor import Work
-from exante.bench.scale import parameters, rows_work, training_bytes, training_flops
+from exante.bench.scale import parameters, rows_work, sizes, training_flops
 from exante.bench.spec import Shape
 from exante.bench.weights import save_random_model
+from exante.models.footprint import training
 from exante.models.memory import status_bytes, tune_memory
 from exante.training import TokenRow, TrainSettings, fit_tokens
 
@@ -96,7 +97,7 @@ def _point(shape: Shape) -> Point:
         flops_per_second=flops / seconds,
         share=flops / seconds / _products_rate(shape, work),
         bytes_measured=None if summary.peak_bytes is None else summary.peak_bytes - before,
-        bytes_planned=training_bytes(shape, int(work.run), width=4),
+        bytes_planned=training(sizes(shape), "cpu", tokens=int(work.run)).total,
     )
 
 

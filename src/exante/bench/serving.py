@@ -31,9 +31,13 @@ from exante.errors import RunError
 from exante.miniature.prompts import examples
 from exante.records import Record
 
-_SAMPLES = 8
+_SAMPLES = 20
 """Times that memory is read under load."""
 _GIVE_UP_SECONDS = 120.0
+_FIRST_PAUSE_SECONDS = 0.05
+"""Of a client that was turned away; then twice as long, up to what the server asked for."""
+_LAST_TOKENS = 256
+"""Of turns that run when the server is told to stop: long enough to be met running."""
 Outcome = Literal["right", "mixed_up", "lost"]
 
 
@@ -43,8 +47,9 @@ class LoadSpec(Record):
     model: str = "miniature"
     requests: int = Field(default=200, ge=_SAMPLES, le=100_000)
     clients: int = Field(default=8, ge=1, le=256)
-    prompts: int = Field(default=24, ge=1)
-    """Different ones; they are asked in turn."""
+    prompts: int = Field(default=96, ge=1)
+    """Different ones; they are asked in turn. The more different answers they have, the surer it is
+    that one that went to another client is noticed."""
     max_tokens: int = Field(default=48, ge=8)
     rows: int = Field(default=4, ge=1)
     queue: int = Field(default=2, ge=0)
@@ -55,6 +60,8 @@ class LoadResult(Record):
     """What came of it."""
 
     spec: LoadSpec
+    different: int
+    """Answers among those that the prompts have alone."""
     answered: int
     """Requests with the answer that their prompt has alone."""
     mixed_up: int
@@ -68,8 +75,12 @@ class LoadResult(Record):
     resident_bytes: tuple[int, ...]
     """Memory of the server: before the load, and evenly through it to its end. Empty where the
     system does not tell."""
-    finished_at_shutdown: bool
-    """Did a request that was running at SIGTERM get its whole answer, and the server end well?"""
+    taken_at_shutdown: int
+    """Requests that ran or waited when SIGTERM came."""
+    finished_at_shutdown: int
+    """Those that got the whole answer that their prompt has alone."""
+    ended_well: bool
+    """Did the server then take nothing new, and end with exit code 0?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +88,8 @@ class _Reply:
     status: int
     text: str
     whole: bool
+    come_back_seconds: float = 0.0
+    """What a server that turns a client away asks for; 0 if it names no time."""
 
 
 def load(spec: LoadSpec) -> LoadResult:
@@ -87,7 +100,7 @@ def load(spec: LoadSpec) -> LoadResult:
     """
     asked = _prompts(spec)
     with _server(spec) as (process, address):
-        alone = {text: _answered(address, spec, text, stream=False) for text in asked}
+        alone = {text: _answered(address, text, spec.max_tokens) for text in asked}
         memory = _resident(process.pid)
         found: Counter[str] = Counter()
         times: list[float] = []
@@ -102,17 +115,20 @@ def load(spec: LoadSpec) -> LoadResult:
                 times.append(seconds)
                 if done % max(1, spec.requests // _SAMPLES) == 0:
                     memory += _resident(process.pid)
-        finished = _shut_down(process, address, spec, asked[0], alone[asked[0]])
+        taken, finished, well = _shut_down(process, address, asked[: spec.rows + spec.queue])
     cuts = quantiles(times, n=100, method="inclusive")
     return LoadResult(
         spec=spec,
+        different=len({reply.text for reply in alone.values()}),
         answered=found["right"],
         mixed_up=found["mixed_up"],
         lost=found["lost"],
         turned_away=found["away"],
         seconds=(cuts[49], cuts[94], cuts[98]),
         resident_bytes=memory,
+        taken_at_shutdown=taken,
         finished_at_shutdown=finished,
+        ended_well=well,
     )
 
 
@@ -127,12 +143,13 @@ def _request(
     address: str, spec: LoadSpec, text: str, stream: bool, alone: dict[str, _Reply]
 ) -> tuple[Outcome, int, float]:
     """Ask until there is an answer: its outcome, how often it was refused, how long it took."""
-    start, away = time.monotonic(), 0
+    start, away, pause = time.monotonic(), 0, _FIRST_PAUSE_SECONDS
     while time.monotonic() - start < _GIVE_UP_SECONDS:
-        reply = _answered(address, spec, text, stream=stream)
-        if reply.status == 429:
+        reply = _answered(address, text, spec.max_tokens, stream=stream)
+        if reply.status == 429 and reply.come_back_seconds:
             away += 1
-            time.sleep(0.05)
+            time.sleep(min(pause, reply.come_back_seconds))
+            pause *= 2
             continue
         if reply.status != 200 or not reply.whole:
             break
@@ -141,7 +158,9 @@ def _request(
     return "lost", away, time.monotonic() - start
 
 
-def _answered(address: str, spec: LoadSpec, text: str, *, stream: bool) -> _Reply:
+def _answered(
+    address: str, text: str, max_tokens: int | None = None, *, stream: bool = False
+) -> _Reply:
     """One request; trace and answer as one text."""
     parts = urlsplit(address)
     assert parts.hostname is not None
@@ -149,7 +168,7 @@ def _answered(address: str, spec: LoadSpec, text: str, *, stream: bool) -> _Repl
     asked = {
         "model": "load",
         "messages": [{"role": "user", "content": text}],
-        "max_tokens": spec.max_tokens,
+        "max_tokens": max_tokens,
         "stream": stream,
     }
     try:
@@ -166,7 +185,7 @@ def _answered(address: str, spec: LoadSpec, text: str, *, stream: bool) -> _Repl
     finally:
         connection.close()
     if response.status != 200:
-        return _Reply(response.status, body, False)
+        return _Reply(response.status, body, False, float(response.headers.get("retry-after", 0)))
     return _streamed(body) if stream else _plain(body)
 
 
@@ -189,25 +208,36 @@ def _streamed(body: str) -> _Reply:
 
 
 def _shut_down(
-    process: subprocess.Popen[bytes], address: str, spec: LoadSpec, text: str, alone: _Reply
-) -> bool:
-    """Send SIGTERM while a request is running: does it get its answer?"""
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(_answered, address, spec, text, stream=True)
-        while not _is_busy(address) and not running.done():
+    process: subprocess.Popen[bytes], address: str, texts: Sequence[str]
+) -> tuple[int, int, bool]:
+    """Send SIGTERM while all these are asked.
+
+    How many were taken in, how many of them finished, and whether the server ended well.
+    """
+    alone = [_answered(address, text) for text in texts]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        asked = [pool.submit(_answered, address, text, stream=True) for text in texts]
+        while (taken := _taken(address)) < len(texts) and not any(one.done() for one in asked):
             time.sleep(0.002)
         process.send_signal(signal.SIGTERM)
-        reply = running.result()
-    return process.wait(timeout=60) == 0 and reply.whole and reply.text == alone.text
+        replies = [one.result() for one in asked]
+    finished = sum(
+        reply.whole and reply.text == known.text
+        for reply, known in zip(replies, alone, strict=True)
+    )
+    ended = process.wait(timeout=60) == 0
+    return taken, finished, ended and _answered(address, texts[0]).status == 0
 
 
-def _is_busy(address: str) -> bool:
+def _taken(address: str) -> int:
+    """Requests that run or wait."""
     parts = urlsplit(address)
     assert parts.hostname is not None
     connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
     try:
         connection.request("GET", "/health")
-        return bool(json.loads(connection.getresponse().read())["running"])
+        told = json.loads(connection.getresponse().read())
+        return int(told["running"]) + int(told["waiting"])
     finally:
         connection.close()
 
@@ -226,7 +256,10 @@ def _resident(process: int) -> tuple[int, ...]:
 def _server(spec: LoadSpec) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """The server's process and its address, on a free port of this machine."""
     options: Sequence[object] = ("--port", 0, "--name", "load", "--rows", spec.rows)
-    options = (*options, "--queue", spec.queue, "--max-tokens", spec.max_tokens)
+    options = (
+        *options,
+        *("--queue", spec.queue, "--max-tokens", max(spec.max_tokens, _LAST_TOKENS)),
+    )
     command = [sys.executable, "-m", "exante", "serve", spec.model, *map(str, options)]
     with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(command, stderr=said, env=dict(os.environ))

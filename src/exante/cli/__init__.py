@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from exante import __version__
 from exante.cli.align import align
 from exante.cli.bench import bench_app
 from exante.cli.compare import compare
@@ -25,14 +24,18 @@ from exante.cli.model import model_app
 from exante.cli.options import AsJson, ModelName, show_results
 from exante.cli.processes import say
 from exante.cli.publishing import card, push
+from exante.cli.repair import repair
 from exante.cli.rules import rules_app
 from exante.cli.serving import serve
 from exante.cli.suites import suites_app
+from exante.cli.terminal import echo, guard_streams, tell_bug
+from exante.durable import write_text
 from exante.errors import ExanteError, InputError, RunError
 from exante.models.ranks import abandon, leave, ranks
+from exante.version import __version__
 
 _TRACEBACK = "EXANTE_TRACEBACK"
-"""Environment variable that lets an unexpected error through, for whoever mends it."""
+"""Environment variable that shows where an unexpected error comes from, for whoever mends it."""
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -53,6 +56,7 @@ app.command()(evaluate)
 app.command()(rejudge)
 app.command()(compare)
 app.command()(diff)
+app.command()(repair)
 app.command()(doctor)
 app.command()(serve)
 app.command()(card)
@@ -89,12 +93,12 @@ def report(
 
     Example: exante report runs/seed-0 runs/seed-1 runs/seed-2 --markdown
     """
-    from exante.cli.runs import read_results
     from exante.pages.markdown import table
+    from exante.workflows.performing import read_results
 
     results = [read_results(run) for run in runs]
     if markdown:
-        typer.echo(table(results))
+        echo(table(results))
         return
     for run, found in zip(runs, results, strict=True):
         show_results(found, run, as_json)
@@ -115,7 +119,7 @@ def export(
     from exante.integrations.inspect.logs import export as export_logs
 
     for path in export_logs(run, inspect):
-        typer.echo(str(path))
+        echo(str(path))
 
 
 @app.command(name="ls")
@@ -126,15 +130,15 @@ def list_things(
     as_json: AsJson = False,
 ) -> None:
     """List what there is to choose from."""
-    from exante.cli.runs import listing
+    from exante.cli.listing import listing
 
     rows = listing(what)
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
     for row in rows:
         name, *rest = (str(value) for value in row.values() if value)
-        typer.echo(f"{name:28} {'  '.join(rest)}")
+        echo(f"{name:28} {'  '.join(rest)}")
 
 
 @app.command(name="recipes")
@@ -150,12 +154,11 @@ def copy(
 ) -> None:
     """Copy a built-in recipe into a file of yours, to edit and to give to `exante align`."""
     from exante.recipes import source_text
-    from exante.records import write_text
 
     if file.exists():
         raise InputError("exists already", where=str(file), fix="choose another name")
     write_text(file, source_text(recipe))
-    typer.echo(f"copied {recipe} to {file}: exante align {file}")
+    echo(f"copied {recipe} to {file}: exante align {file}")
 
 
 @app.callback(invoke_without_command=True)
@@ -169,7 +172,7 @@ def _root(
         # Read by whoever asks a server, in child processes, too.
         os.environ["EXANTE_SERVERS"] = str(servers.absolute())
     if version:
-        typer.echo(__version__)
+        echo(__version__)
         raise typer.Exit
 
 
@@ -179,13 +182,14 @@ def main() -> None:
     What nobody foresaw is a bug of ours: it ends in one message, too, and with exit code 1. Whoever
     mends it sets EXANTE_TRACEBACK=1.
     """
+    guard_streams()
     try:
         app()
     except ExanteError as error:
         _end(error)
     except Exception as error:
         if os.environ.get(_TRACEBACK):
-            raise
+            tell_bug(error)
         _end(_bug(error))
     except SystemExit as end:
         if not end.code:

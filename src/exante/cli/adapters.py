@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
+
 
 class Dtype(StrEnum):
     """What weights are written as."""
@@ -27,8 +29,8 @@ def merge(
 
     Example: exante model merge runs/mine -o my-aligned-model
     """
-    from exante.cli.runs import final_model
     from exante.models.merging import merge_folder
+    from exante.stages.runs import final_model
 
     moved = merge_folder(final_model(model), output, dtype=dtype.value)
-    typer.echo(f"{output}: whole weights; no token's log-prob moved by more than {moved:.1e} nats")
+    echo(f"{output}: whole weights; no token's log-prob moved by more than {moved:.1e} nats")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,13 +11,15 @@ from exante.cli.options import (
     AsJson,
     Changes,
     JudgeName,
+    Lora,
     Output,
     Rules,
     SeedOrNone,
     changes_of,
-    show_results,
+    show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
+from exante.cli.progress import watched
 from exante.cli.publishing import PushToHub, ReportTo
 
 RecipeFile = Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")]
@@ -33,10 +35,6 @@ TeacherName = Annotated[
 Until = Annotated[str | None, typer.Option(help="Stop after this step or stage.")]
 Reuse = Annotated[
     Path | None, typer.Option(help="A run whose traces are taken where rules did not change.")
-]
-Lora = Annotated[
-    int | None,
-    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
 ]
 
 
@@ -63,22 +61,25 @@ def align(
 
     Example: exante align --model ./my-model --data prompts.jsonl --rules general -o runs/mine
     """
-    from exante.cli.runs import reusing, run_recipe
+    from exante import api
 
     in_processes(accelerate)
-    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules}
-    asked |= {"teacher": teacher, "judge": judge, "seed": seed}
-    asked |= {"lora": {"rank": lora} if lora is not None else None}
-    name, set_to = config or recipe, changes_of(changes)
-    if reuse is not None:
-        set_to = {**reusing(name, reuse), **set_to}
-    results = run_recipe(
-        name,
-        asked=asked,
-        changes=set_to,
-        out=output,
-        until=until,
-        report_to=report_to,
-        push_to=push_to_hub,
-    )
-    show_results(results, output, as_json)
+    with watched(output) as listener:
+        run = api.align(
+            config or recipe,
+            output=output,
+            model=model,
+            data=data,
+            rules=rules,
+            teacher=teacher,
+            judge=judge,
+            lora=lora,
+            seed=seed,
+            settings=changes_of(changes),
+            until=until,
+            reuse=reuse,
+            report_to=report_to,
+            push_to=push_to_hub,
+            listener=listener,
+        )
+    show_run(run, as_json, until)

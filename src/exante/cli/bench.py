@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from exante.cli.scale import plan, points
+from exante.cli.terminal import Screen, echo
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -132,6 +133,12 @@ def chaos(
         float, typer.Option(help="Mean time a run works before it is killed.", min=0.01)
     ] = 6.0,
     seed: Annotated[int, typer.Option(help="Chooses the moments.")] = 0,
+    children: Annotated[
+        bool, typer.Option("--children", help="Every other kill hits one child process alone.")
+    ] = False,
+    accelerate: Annotated[
+        Path | None, typer.Option(metavar="CONFIG", help="Run in several processes, as for align.")
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
@@ -148,6 +155,7 @@ def chaos(
     from exante.bench.chaos import chaos as kill_and_compare
 
     sets = [word for change in changes or [] for word in ("--set", change)]
+    sets += ["--accelerate", str(accelerate)] if accelerate else []
     result = kill_and_compare(
         [sys.executable, "-m", "exante", "align", recipe, *sets],
         output=output,
@@ -155,6 +163,7 @@ def chaos(
         mean_seconds=mean_seconds,
         seed=seed,
         say=_say,
+        children=children,
     )
     _finish(result, as_json, _show_chaos)
     if not result.is_unharmed:
@@ -162,11 +171,14 @@ def chaos(
 
 
 def _show_chaos(result: ChaosResult) -> None:
-    typer.echo(f"{result.kills} kills in {result.passes} runs of {result.steps} steps:")
+    echo(
+        f"{result.kills} kills, {result.of_children} of them of a child alone, in {result.passes} "
+        f"runs of {result.steps} steps:"
+    )
     for step, count in result.while_making.items():
-        typer.echo(f"  {count:4} {step}")
-    typer.echo(f"finished steps made again: {', '.join(result.redone) or 'none'}")
-    typer.echo(f"steps that differ: {', '.join(s.step for s in result.differing) or 'none'}")
+        echo(f"  {count:4} {step}")
+    echo(f"finished steps made again: {', '.join(result.redone) or 'none'}")
+    echo(f"steps that differ: {', '.join(s.step for s in result.differing) or 'none'}")
 
 
 def _parts(only: str | None) -> list[str] | None:
@@ -174,12 +186,12 @@ def _parts(only: str | None) -> list[str] | None:
 
 
 def _say(line: str) -> None:
-    typer.echo(line, err=True)
+    echo(line, err=True)
 
 
 def _finish(result: Result, as_json: bool, show: Callable[[Result], None]) -> None:
     if as_json:
-        typer.echo(result.model_dump_json())
+        echo(result.model_dump_json())
     else:
         show(result)
 
@@ -217,9 +229,8 @@ def _asked(device: str | None, threads: int | None) -> dict[str, Any]:
 
 
 def _show(result: TrainingResult) -> None:
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Screen()
     if result.baseline_sweep:
         console.print("TRL's settings; * is the strongest of its precision\n", style="bold")
         console.print(_sweep_table(result))
@@ -238,9 +249,8 @@ def _show(result: TrainingResult) -> None:
 
 
 def _show_sampling(result: SamplingResult) -> None:
-    from rich.console import Console
 
-    console = Console(highlight=False)
+    console = Screen()
     if result.baseline_sweep:
         console.print("Settings of generate; * is the strongest of its workload\n", style="bold")
         console.print(_variants_table(result))
@@ -331,7 +341,7 @@ def serve(
     model: Annotated[
         str, typer.Argument(help="A model folder, a run, or miniature.")
     ] = "miniature",
-    requests: Annotated[int, typer.Option(help="How many requests.", min=8, max=100_000)] = 200,
+    requests: Annotated[int, typer.Option(help="How many requests.", min=20, max=100_000)] = 200,
     clients: Annotated[int, typer.Option(help="Clients at a time.", min=1, max=256)] = 8,
     max_tokens: Annotated[int, typer.Option(help="Most tokens of a turn.", min=8)] = 48,
     rows: Annotated[int, typer.Option(help="Turns decoded together.", min=1)] = 4,
@@ -354,11 +364,15 @@ def serve(
     )
     found = load(spec)
     if as_json:
-        typer.echo(found.model_dump_json(indent=2))
+        echo(found.model_dump_json(indent=2))
         return
     mebibytes = ", ".join(f"{size / (1 << 20):.0f}" for size in found.resident_bytes)
-    typer.echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
-    typer.echo(f"turned away and come back {found.turned_away} times")
-    typer.echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
-    typer.echo(f"memory of the server, MiB, start to end: {mebibytes}")
-    typer.echo(f"a request that ran at SIGTERM was finished: {found.finished_at_shutdown}")
+    echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
+    echo(f"different answers among those of {spec.prompts} prompts: {found.different}")
+    echo(f"turned away and come back {found.turned_away} times")
+    echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
+    echo(f"memory of the server, MiB, start to end: {mebibytes}")
+    echo(
+        f"taken in at SIGTERM {found.taken_at_shutdown}, finished {found.finished_at_shutdown}; "
+        f"the server ended {'well' if found.ended_well else 'badly'}"
+    )

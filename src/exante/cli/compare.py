@@ -1,210 +1,77 @@
-"""`exante compare`: methods from the same base, prompts, answers and token budgets, over seeds."""
+"""`exante compare`: methods beside each other on equal terms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from exante.cli.align import Data, Model, TeacherName
+from exante.cli.options import AsJson, Changes, JudgeName, Lora, Rules, changes_of
 from exante.cli.processes import Accelerate, in_processes
-from exante.errors import InputError, unknown_name
-from exante.models.ranks import ranks
+from exante.cli.progress import watched
+from exante.cli.terminal import echo
 
-if TYPE_CHECKING:
-    from exante.pages.compared import Compared
-    from exante.recipes import Recipe
-
-METHODS = (
-    "refusal_sft",
-    "template_trace",
-    "dpo",
-    "safedpo",
-    "scdpo",
-    "cdpo",
-    "star_dss",
-    "derta",
-    "erpo",
-)
-"""What is compared where nothing else is asked for."""
-_BUDGETS = {"sft_tokens": 1_500_000, "preference_tokens": 150_000}
-"""Of the miniature; for a model or prompts of the user's, passes are the recipes' own."""
-_COMMON = ("base", "prompts")
-"""Steps that methods on equal terms share, if they read them at all."""
-_OWN = ("suite", "evaluation", "report")
-_SAID = ("model", "data", "rules", "judge", "sft_tokens", "preference_tokens")
-_JSON, _PAGE = "compare.json", "compare.html"
-
-_SftTokens = Annotated[
+Methods = Annotated[
+    list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
+]
+Seeds = Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)]
+ReferenceName = Annotated[str, typer.Option(help="The method others are tested against.")]
+SftTokens = Annotated[
     int | None, typer.Option(help="Tokens of supervised training, for each method.", min=1)
 ]
-_PreferenceTokens = Annotated[
+PreferenceTokens = Annotated[
     int | None, typer.Option(help="Tokens of preference training, for each method.", min=1)
 ]
+Folder = Annotated[Path, typer.Option("--output", "-o", help="The same command continues there.")]
 
 
 def compare(
-    methods: Annotated[
-        list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)] = 3,
-    reference: Annotated[str, typer.Option(help="The method others are tested against.")] = "erpo",
-    model: Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="miniature, a mix (YAML), files, or hub:OWNER/NAME.")
-    ] = None,
-    rules: Annotated[str | None, typer.Option(help="A rule set or file.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="See `exante ls teachers`.")] = None,
-    judge: Annotated[str | None, typer.Option(help="See `exante ls judges`.")] = None,
-    sft_tokens: _SftTokens = None,
-    preference_tokens: _PreferenceTokens = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
-    ] = None,
+    methods: Methods = None,
+    seeds: Seeds = 3,
+    reference: ReferenceName = "erpo",
+    model: Model = None,
+    data: Data = None,
+    rules: Rules = None,
+    teacher: TeacherName = None,
+    judge: JudgeName = None,
+    lora: Lora = None,
+    sft_tokens: SftTokens = None,
+    preference_tokens: PreferenceTokens = None,
+    changes: Changes = None,
     accelerate: Accelerate = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="The same command continues there.")
-    ] = Path("runs/compare"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: Folder = Path("runs/compare"),
+    as_json: AsJson = False,
 ) -> None:
     """Compare methods on equal terms: one table, one page, paired tests, and the Pareto front.
 
     Example: exante compare dpo safedpo erpo --seeds 1 -o runs/three
     """
-    from exante.cli.options import changes_of
-    from exante.cli.runs import run_document
+    from exante import api
     from exante.cli.table import compared_table
 
     in_processes(accelerate)
-    asked: dict[str, Any] = {"model": model, "data": data, "rules": rules, "teacher": teacher}
-    asked |= {"judge": judge, "sft_tokens": sft_tokens, "preference_tokens": preference_tokens}
-    plans = loaded(methods or METHODS, asked, reference)
-    found: Compared | None = None
-    for seed in range(seeds):
-        document = comparison_recipe(_seeded(plans, seed), reference)
-        run = output / f"seed-{seed}"
-        run_document(document, changes=changes_of(changes), out=run)
-        if ranks().main:
-            found = write_comparison(output, plans, range(seed + 1), reference)
+    with watched(output) as listener:
+        found = api.compare(
+            methods or api.METHODS,
+            output=output,
+            seeds=seeds,
+            reference=reference,
+            model=model,
+            data=data,
+            rules=rules,
+            teacher=teacher,
+            judge=judge,
+            lora=lora,
+            sft_tokens=sft_tokens,
+            preference_tokens=preference_tokens,
+            settings=changes_of(changes),
+            listener=listener,
+        )
     if found is None:
         return
     if as_json:
-        typer.echo(found.model_dump_json(by_alias=True))
+        echo(found.model_dump_json(by_alias=True))
     else:
         compared_table(found, output)
-
-
-def loaded(names: Sequence[str], asked: Mapping[str, Any], reference: str) -> dict[str, Recipe]:
-    """The recipes by their names, with the settings that were asked for.
-
-    Raises:
-        InputError: two of one name, the reference is none of them, or a setting is unknown.
-    """
-    from exante import recipes
-    from exante.cli.evaluation import slug
-    from exante.cli.runs import fitting
-
-    found: dict[str, Recipe] = {}
-    for name in names:
-        known = recipes.settings_of(name)
-        settings = fitting(known, asked)
-        if {**known, **settings}.get("data") == "miniature":
-            settings = {k: v for k, v in _BUDGETS.items() if known.get(k) is None} | settings
-        recipe = recipes.load(name, settings)
-        label = slug(recipe.name or Path(name).stem)
-        if label in (*found, *_OWN, *_COMMON):
-            raise InputError(
-                f"another method or step is called {label}", where=name, fix="give it another name"
-            )
-        found[label] = recipe
-    if reference not in found:
-        raise unknown_name("method", reference, found, where="--reference")
-    return found
-
-
-def comparison_recipe(plans: Mapping[str, Recipe], reference: str) -> dict[str, Any]:
-    """A recipe that makes all methods' models, what they share once, and measures them.
-
-    Raises:
-        InputError: methods start from different bases or prompts.
-    """
-    from exante.cli.evaluation import evaluation_steps
-    from exante.recipes.unite import united
-
-    plan = united({name: recipe.raw for name, recipe in plans.items()}, _OWN)
-    for method, names in plan.names.items():
-        odd = next((step for step in _COMMON if names.get(step, step) != step), None)
-        if odd:
-            raise InputError(
-                f"does not share the step {odd} with the other methods",
-                where=method,
-                fix="extends: measured, and leave its steps as they are",
-            )
-    settings = next(iter(plans.values())).settings
-    suite = {
-        "stage": "attack",
-        "prompts": "prompts",
-        "models": "base",
-        "turn_tokens": "$turn_tokens",
-        "split": "test",
-        "families": ["direct", "trained", "held_out"],
-        "limits": {"harmful": 60, "benign": 120, "borderline": 120, "capability": 0},
-    }
-    report = {
-        "stage": "report",
-        "title": "Methods on equal terms",
-        "recipe": "compare",
-        "judged": "evaluation.judged",
-        "prompts": "suite",
-        "rules": "$rules",
-        "against": ["base", reference],
-    }
-    base = {"base": {"of": "base", "trace": "free"}}
-    evaluation = evaluation_steps({**base, **plan.outcomes})
-    kept = {name: settings[name] for name in ("rules", "judge", "turn_tokens")}
-    steps = {**plan.steps, "suite": suite, "evaluation": evaluation, "report": report}
-    return {"name": "compare", "settings": kept, "steps": steps}
-
-
-def write_comparison(
-    out: Path, plans: Mapping[str, Recipe], seeds: Sequence[int], reference: str
-) -> Compared:
-    """Put the finished runs of these seeds into one table and one page."""
-    from exante.cli.runs import read_results
-    from exante.pages.compared import Compared
-    from exante.pages.comparing import page
-    from exante.records import write_json
-    from exante.stages.contest import measured, paired, ranked, read_seed
-
-    runs = {seed: out / f"seed-{seed}" for seed in seeds}
-    read = [read_seed(run / "report") for run in runs.values()]
-    settings = next(iter(plans.values())).settings
-    rows = [
-        measured(name, read).model_copy(update={"badge": plan.badge, "paper": plan.paper})
-        for name, plan in plans.items()
-    ]
-    found = Compared(
-        schema=1,
-        base=measured("base", read),
-        methods=ranked(rows),
-        reference=reference,
-        comparisons=paired(read, list(plans), reference),
-        seeds=list(runs),
-        settings={name: str(settings.get(name) or "as each recipe says") for name in _SAID},
-        reports={str(seed): f"seed-{seed}/report.html" for seed in runs},
-        environment=read_results(next(iter(runs.values()))).environment,
-    )
-    write_json(out / _JSON, found.model_dump(mode="json", by_alias=True))
-    (out / _PAGE).write_text(page(found), encoding="utf-8")
-    return found
-
-
-def _seeded(plans: Mapping[str, Recipe], seed: int) -> dict[str, Recipe]:
-    from exante.recipes import changed
-    from exante.recipes.plan import build
-
-    return {
-        name: build(changed(plan.raw, {"seed": seed}, name), name) for name, plan in plans.items()
-    }

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli.terminal import echo
+
 if TYPE_CHECKING:
     from exante.formats.lint import Finding
     from exante.stages.dataset import DataSet
@@ -69,13 +71,13 @@ def convert(
     result = _write(found, output, target, preference, without or [])
     _keep_rejected(found, rejected)
     if as_json:
-        typer.echo(json.dumps({"files": [_account(one) for one in found], **result}))
+        echo(json.dumps({"files": [_account(one) for one in found], **result}))
         return
     for one in found:
         _tell(one, rejected)
     for reason, count in result["left_out"].items():
-        typer.echo(f"left out: {count} ({reason})")
-    typer.echo(f"{output}: {result['rows']} rows, {result['type']}")
+        echo(f"left out: {count} ({reason})")
+    echo(f"{output}: {result['rows']} rows, {result['type']}")
 
 
 @data_app.command()
@@ -111,7 +113,7 @@ def check(
     if as_json:
         accounts = [_account(one) for one in found]
         listed = [finding.model_dump(mode="json") for finding in findings]
-        typer.echo(json.dumps({"files": accounts, "findings": listed}))
+        echo(json.dumps({"files": accounts, "findings": listed}))
     else:
         for one in found:
             _tell(one, rejected)
@@ -133,13 +135,13 @@ def mix(
 
     accounts = mixed(portions_of(file, {})).accounts
     if as_json:
-        typer.echo(json.dumps([one.model_dump(mode="json") for one in accounts]))
+        echo(json.dumps([one.model_dump(mode="json") for one in accounts]))
         return
     for one in accounts:
         kinds = ", ".join(f"{count} {kind}" for kind, count in one.kinds.items())
-        typer.echo(f"{one.data}: {kinds} ({one.licence or 'licence unknown'})")
+        echo(f"{one.data}: {kinds} ({one.licence or 'licence unknown'})")
         for reason, count in one.left_out.items():
-            typer.echo(f"  left out: {count} ({reason})")
+            echo(f"  left out: {count} ({reason})")
 
 
 def _read(
@@ -250,29 +252,29 @@ def _account(one: DataSet) -> dict[str, Any]:
 def _tell(one: DataSet, kept_in: Path | None) -> None:
     told = _account(one)
     how = "as you say" if one.is_named else "by its columns"
-    typer.echo(f"{told['file']}: format {one.form.name} ({how}): {one.form.about}")
+    echo(f"{told['file']}: format {one.form.name} ({how}): {one.form.about}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in told["kinds"].items())
-    typer.echo(f"  {told['used']} of {told['rows']} rows, {told['prompts']} prompts: {kinds}")
+    echo(f"  {told['used']} of {told['rows']} rows, {told['prompts']} prompts: {kinds}")
     if told["responses"]:
         parts = ("unsafe", "safe", "with_reward", "with_cost")
         labels = ", ".join(f"{told[part]} {part.replace('_', ' ')}" for part in parts)
-        typer.echo(f"  {told['responses']} responses: {labels}")
+        echo(f"  {told['responses']} responses: {labels}")
         better, safer = told["with_better"], told["with_safer"]
-        typer.echo(f"  {better} rows say which is better, {safer} which is safer")
+        echo(f"  {better} rows say which is better, {safer} which is safer")
     if one.unread:
-        typer.echo(f"  not read: {', '.join(one.unread)}")
+        echo(f"  not read: {', '.join(one.unread)}")
     for misfit, count in one.misfits.items():
-        typer.echo(f"  {count} rows: {misfit}")
+        echo(f"  {count} rows: {misfit}")
     if one.rejected:
         place = f"all in {kept_in}" if kept_in else "--rejected FILE keeps them"
-        typer.echo(f"  {len(one.rejected)} rows do not fit ({place}):")
+        echo(f"  {len(one.rejected)} rows do not fit ({place}):")
         for line in told["first_rejected"]:
-            typer.echo(f"    {line}")
+            echo(f"    {line}")
 
 
 def _tell_findings(findings: list[Finding], rows: int) -> None:
-    typer.echo(f"found in {rows} rows: {'nothing' if not findings else ''}".rstrip())
+    echo(f"found in {rows} rows: {'nothing' if not findings else ''}".rstrip())
     for finding in findings:
-        typer.echo(f"  {finding.rows:6} {finding.name}: {finding.about}")
+        echo(f"  {finding.rows:6} {finding.name}: {finding.about}")
         for place in finding.first:
-            typer.echo(f"         {place}")
+            echo(f"         {place}")

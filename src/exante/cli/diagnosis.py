@@ -16,6 +16,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from exante.cli.terminal import echo
+
 State = Literal["ok", "note", "bad"]
 _MARKS = {"ok": "ok  ", "note": "note", "bad": "BAD "}
 _LIBRARIES = (
@@ -27,14 +29,16 @@ _LIBRARIES = (
     "safetensors",
     "tokenizers",
 )
-_EXTRAS = {
+EXTRAS = {
+    "serve": ("uvicorn",),
+    "qlora": ("bitsandbytes",),
     "vllm": ("vllm",),
     "inspect": ("inspect_ai",),
     "lmeval": ("lm_eval",),
     "deepspeed": ("deepspeed",),
     "trackers": ("tensorboard", "wandb"),
 }
-"""Packages of each extra."""
+"""Packages of each extra, of which one is looked for."""
 _SECRETS = ("EXANTE_API_KEY", "HF_TOKEN", "WANDB_API_KEY")
 _SETTINGS = ("HF_HUB_OFFLINE", "HF_HOME", "CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")
 _GIB = 1 << 30
@@ -65,12 +69,12 @@ def doctor(
     """
     found = [finding for look in LOOKS.values() for finding in look()]
     if as_json:
-        typer.echo(json.dumps([asdict(finding) for finding in found], indent=2))
+        echo(json.dumps([asdict(finding) for finding in found], indent=2))
     else:
         for finding in found:
-            typer.echo(f"{_MARKS[finding.state]} {finding.name:20} {finding.told}")
+            echo(f"{_MARKS[finding.state]} {finding.name:20} {finding.told}")
             if finding.fix:
-                typer.echo(f"{'':25} fix: {finding.fix}")
+                echo(f"{'':25} fix: {finding.fix}")
     if any(finding.state == "bad" for finding in found):
         raise typer.Exit(1)
 
@@ -85,9 +89,10 @@ def _installation() -> Iterator[Finding]:
             yield Finding(
                 name, "bad", "not installed", "pip install exante, in a fresh environment"
             )
-    for extra, packages in _EXTRAS.items():
+    for extra, packages in EXTRAS.items():
         there = [name for name in packages if find_spec(name) is not None]
-        told = ", ".join(f"{n} {_version(n)}" for n in there) or "not installed"
+        told = ", ".join(f"{n} {_version(n)}" for n in there)
+        told = told or f"not installed: pip install 'exante[{extra}]'"
         yield Finding(f"extra {extra}", "ok" if there else "note", told)
 
 
@@ -181,7 +186,8 @@ def _environment() -> Iterator[Finding]:
             yield Finding(name, "note", os.environ[name])
     for name in _SECRETS:
         yield Finding(name, "ok", "set (not shown)" if os.environ.get(name) else "not set")
-    if not sys.stdout.encoding.lower().startswith("utf"):
+    # A stream that keeps text in memory has no encoding, and needs none.
+    if not (sys.stdout.encoding or "utf-8").lower().startswith("utf"):
         fix = "set PYTHONUTF8=1"
         yield Finding("encoding", "note", f"the terminal writes {sys.stdout.encoding}", fix)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli.terminal import echo
+
 if TYPE_CHECKING:
     from exante.stages.differences import RunDifference, StepDifference
 
@@ -33,7 +35,7 @@ def diff(
 
     found = differences(left, right)
     if as_json:
-        typer.echo(found.model_dump_json())
+        echo(found.model_dump_json())
     else:
         _tell(found)
     if found.steps:
@@ -42,26 +44,28 @@ def diff(
 
 def _tell(found: RunDifference) -> None:
     if not found.steps:
-        typer.echo(f"{found.left} and {found.right}: {found.same} steps, nothing differs")
+        echo(f"{found.left} and {found.right}: {found.same} steps, nothing differs")
     for step in found.steps:
         if step.kind != "missing":
             _tell_step(step)
     for run, without in ((found.left, "right"), (found.right, "left")):
         names = [s.step for s in found.steps if s.kind == "missing" and s.missing_in == without]
         if names:
-            typer.echo(f"only in {run}: {', '.join(names)}")
+            echo(f"only in {run}: {', '.join(names)}")
     if found.steps:
-        typer.echo(f"{len(found.steps)} steps differ, {found.same} do not")
+        echo(f"{len(found.steps)} steps differ, {found.same} do not")
     if found.not_compared:
-        typer.echo(f"not compared, since they hold times: {', '.join(found.not_compared)}")
+        echo(f"not compared, since they hold times: {', '.join(found.not_compared)}")
 
 
 def _tell_step(step: StepDifference) -> None:
-    typer.echo(f"{step.step} ({step.stage}): {_WHY[step.kind]}")
+    echo(f"{step.step} ({step.stage}): {_WHY[step.kind]}")
     for change in step.changes[:_MOST_CHANGES]:
-        typer.echo(f"  {change.place}: {change.left} | {change.right}")
+        echo(f"  {change.place}: {change.left} | {change.right}")
     more = len(step.changes) - _MOST_CHANGES
     if more > 0:
-        typer.echo(f"  and {more} more")
+        echo(f"  and {more} more")
+    for change in step.made_with:
+        echo(f"  made with {change.place} {change.left} | {change.right}")
     if step.kind == "inputs" and not step.changes:
-        typer.echo("  its own content is the same")
+        echo("  its own content is the same")

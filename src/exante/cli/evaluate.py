@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,10 @@ from exante.cli.options import (
     SeedOrNone,
     changes_of,
     show_results,
+    show_run,
 )
 from exante.cli.processes import Accelerate, in_processes
+from exante.cli.progress import watched
 from exante.cli.suites import Column, KindOfRest, Limit, SuiteNames, TrainedOn, known_kind
 from exante.errors import InputError
 
@@ -38,18 +41,20 @@ Tamper = Annotated[
 Defences = Annotated[
     str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
 ]
+Models = Annotated[
+    list[str], typer.Argument(help="Model folders, run folders, miniature, server:URL#MODEL.")
+]
+TestData = Annotated[
+    str | None, typer.Option(help="miniature, or files of which a test split is taken.")
+]
 Faithfulness = Annotated[
     bool, typer.Option("--faithfulness", help="Edit traces: do decisions and answers follow?")
 ]
 
 
 def evaluate(
-    models: Annotated[
-        list[str], typer.Argument(help="Model folders, run folders, miniature, server:URL#MODEL.")
-    ],
-    data: Annotated[
-        str | None, typer.Option(help="miniature, or files of which a test split is taken.")
-    ] = None,
+    models: Models,
+    data: TestData = None,
     suite: SuiteNames = None,
     column: Column = None,
     kind: KindOfRest = None,
@@ -76,24 +81,27 @@ def evaluate(
     Example: exante evaluate miniature runs/demo -o runs/check
     Example: exante evaluate ./my-model --suite xstest --suite harmbench=behaviors.csv -o runs/s
     """
-    from exante.cli.evaluation import Chosen, Evidence, evaluation_recipe
-    from exante.cli.runs import run_document
-    from exante.judges.labelled import read_calibration
+    from exante import api
 
     in_processes(accelerate)
-    asked = {"data": data, "rules": rules, "judge": judge, "seed": seed}
-    files = tuple(str(path) for path in trained_on or ())
-    chosen = Chosen(tuple(suite or ()), column, known_kind(kind), limit, files)
-    if calibration is not None:
-        # Its numbers stand at the end of a report; whether it has any is known before.
-        read_calibration(calibration)
-    measured = str(calibration) if calibration else None
-    steps = _whole_numbers(tamper)
-    defences = tuple(name for name in defence.split(",") if name)
-    evidence = Evidence(second_judge, measured, samples, attacker, steps, defences, faithfulness)
-    document = evaluation_recipe(models, asked, attacks.split(","), evidence, chosen)
-    results = run_document(document, changes=changes_of(changes), out=output)
-    show_results(results, output, as_json)
+    ks, against = _whole_numbers(tamper), _names(defence)
+    chosen = api.Chosen(_names(suite), column, known_kind(kind), limit, _names(trained_on))
+    evidence = api.Evidence(second_judge, calibration, samples, attacker, ks, against, faithfulness)
+    with watched(output) as listener:
+        run = api.evaluate(
+            models,
+            output=output,
+            data=data,
+            chosen=chosen,
+            rules=rules,
+            judge=judge,
+            seed=seed,
+            attacks=attacks.split(","),
+            evidence=evidence,
+            settings=changes_of(changes),
+            listener=listener,
+        )
+    show_run(run, as_json)
 
 
 def rejudge(
@@ -108,13 +116,21 @@ def rejudge(
 
     Example: exante rejudge runs/check --judge ensemble:judge.json
     """
-    from exante.cli.evaluation import slug
-    from exante.cli.rejudging import rejudge_recipe
-    from exante.cli.runs import run_document
+    from exante.workflows.evaluation import slug
+    from exante.workflows.performing import run_document
+    from exante.workflows.rejudging import rejudge_recipe
 
     out = output or run / f"rejudged-{slug(judge)}"
     document, given = rejudge_recipe(run, judge)
-    show_results(run_document(document, changes={}, out=out, given=given), out, as_json)
+    with watched(out) as listener:
+        results = run_document(document, changes={}, out=out, given=given, listener=listener)
+    show_results(results, out, as_json)
+
+
+def _names(given: str | Sequence[str | Path] | None) -> tuple[str, ...]:
+    """Names with commas between them, or of an option that is repeated."""
+    parts = given.split(",") if isinstance(given, str) else given or ()
+    return tuple(str(part) for part in parts if str(part))
 
 
 def _whole_numbers(text: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli.terminal import Screen, echo
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def train(
 
     model = learned.train(_read(files))
     learned.save(model, output)
-    typer.echo(
+    echo(
         f"learned from {model.trained_on} answers: {output}\n"
         f"use it with --judge learned:{output} or --judge ensemble:{output}"
     )
@@ -74,7 +75,7 @@ def calibrate(
     if output is not None:
         write_json(output, Measured(judge=chosen.name, confusion=found).model_dump(mode="json"))
     if as_json:
-        typer.echo(json.dumps({"judge": chosen.name, **_numbers(found)}))
+        echo(json.dumps({"judge": chosen.name, **_numbers(found)}))
         return
     _show(chosen.name, found)
 
@@ -111,7 +112,6 @@ def _numbers(found: Confusion) -> dict[str, object]:
 
 
 def _show(name: str, found: Confusion) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{name}: {found.n} answers", title_justify="left")
@@ -120,10 +120,10 @@ def _show(name: str, found: Confusion) -> None:
     table.add_column("judge: answered", justify="right")
     table.add_row("refused", str(found.true_positive), str(found.false_negative))
     table.add_row("answered", str(found.false_positive), str(found.true_negative))
-    console = Console()
+    console = Screen()
     console.print(table)
     kappa = "-" if found.kappa is None else f"{found.kappa:.3f}"
-    console.print(f"kappa {kappa} (1 is full agreement, 0 is chance)", highlight=False)
+    console.print(f"kappa {kappa} (1 is full agreement, 0 is chance)")
     for word, estimate in (
         ("precision", found.precision),
         ("recall", found.sensitivity),
@@ -131,6 +131,5 @@ def _show(name: str, found: Confusion) -> None:
     ):
         if estimate.value is not None:
             console.print(
-                f"{word} {estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})",
-                highlight=False,
+                f"{word} {estimate.value:.3f} ({estimate.low:.3f} to {estimate.high:.3f})"
             )

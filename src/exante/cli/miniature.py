@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from exante.cli.options import Seed
+from exante.cli.terminal import echo
 
 miniature_app = typer.Typer(no_args_is_help=True, help="The embedded world and its base model.")
 
@@ -20,9 +21,22 @@ def miniature_build(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, to try things out.")] = None,
 ) -> None:
     """Train the embedded base model from nothing (about 25 minutes on two cores)."""
-    from exante.cli.runs import build_miniature
+    from exante.cli.progress import ProgressListener
+    from exante.miniature.build import BuildSettings, build
+    from exante.models.folders import resolve
+    from exante.models.memory import tune_memory
 
-    typer.echo(build_miniature(output, steps))
+    tune_memory()
+    target = output or resolve("miniature")
+    settings = BuildSettings(steps=steps) if steps else BuildSettings()
+    with ProgressListener() as listener:
+        listener.started("miniature", "build")
+        digest = build(
+            target,
+            settings,
+            lambda step, total, loss: listener.progress(step, total, f"loss {loss:.3f}"),
+        )
+    echo(f"{target}: sha256 {digest}")
 
 
 @miniature_app.command("sample")

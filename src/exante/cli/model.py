@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from exante.cli.adapters import merge
+from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
     from exante.models.check import ModelCheck, Problem
@@ -37,6 +38,9 @@ def check(
     prompt_tokens: Annotated[
         int, typer.Option(help="Tokens of a long prompt of yours, for the estimates.", min=1)
     ] = 256,
+    turn_tokens: Annotated[
+        int | None, typer.Option(help="As `--set turn_tokens`; None: as with data of yours.", min=1)
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what a run will do with a model, what it needs, and what stands in its way.
@@ -50,22 +54,22 @@ def check(
 
     folder = resolve(model, weights=False)
     found = check_model(folder, complete=model == MINIATURE or Path(model).expanduser().is_dir())
-    needs = list(_needs(recipe, model))
+    needs = list(_needs(recipe, model, turn_tokens))
     memory = _memory(found.shape, needs, prompt_tokens, found)
     problems = [*found.problems, *_too_much(found, needs, memory, prompt_tokens)]
     rows = _example(str(folder)) if found.chat else []
     if as_json:
         told: dict[str, Any] = found.model_dump(mode="json")
         told |= {"problems": [p.model_dump() for p in problems], "memory": memory, "example": rows}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        echo(json.dumps(told, ensure_ascii=False))
     else:
         _tell(found, memory, rows, prompt_tokens)
         for problem in problems:
-            typer.echo(f"{problem.level}: {problem.text}\n  fix: {problem.fix}")
+            echo(f"{problem.level}: {problem.text}\n  fix: {problem.fix}")
     if any(problem.level == "error" for problem in problems):
         raise typer.Exit(2)
     if not as_json:
-        typer.echo("ok: a run can work")
+        echo("ok: a run can work")
 
 
 @model_app.command()
@@ -83,7 +87,7 @@ def shrink(
     from exante.models.small import shrink as write_small
 
     count = write_small(resolve(model, weights=False), output)
-    typer.echo(f"{output}: {count:,} random parameters")
+    echo(f"{output}: {count:,} random parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +104,16 @@ class _Need:
     max_length: int | None = None
 
 
-def _needs(name: str, model: str) -> Iterator[_Need]:
+def _needs(name: str, model: str, turn_tokens: int | None) -> Iterator[_Need]:
     """The stages of a recipe that run the model, each once, with its largest demand."""
     from exante import recipes
-    from exante.cli.runs import fitting
+    from exante.models.folders import MINIATURE
+    from exante.workflows.performing import fitting
 
-    recipe = recipes.load(name, fitting(recipes.settings_of(name), {"model": model}))
+    # A model of the user's is going to be trained on data of the user's.
+    data = None if model == MINIATURE else "yours"
+    asked = {"model": model, "data": data, "turn_tokens": turn_tokens}
+    recipe = recipes.load(name, fitting(recipes.settings_of(name), asked))
     found: dict[str, _Need] = {}
     configs = list(_configs(recipe, name))
     turn = max((c.sampling.max_new_tokens for _, c in configs if hasattr(c, "sampling")), default=1)
@@ -144,6 +152,7 @@ def _memory(
 ) -> list[dict[str, Any]]:
     """Bytes of every stage, by device, and whole or with adapters where it trains."""
     from exante.models.footprint import sampling, training
+    from exante.models.forward import suits_plain
 
     if shape is None or found.weights is None:
         return []
@@ -156,10 +165,10 @@ def _memory(
                 bytes_ = sampling(shape, device, rows=held, prompt=prompt, new=need.turn)
                 rows.append({"stage": need.stage, "device": device, "of": "turns", **bytes_.parts})
                 continue
-            fused = found.weights.attention[device] != "eager"
-            size = {"tokens": min(need.batch_tokens, need.items * width), "width": width}
+            fused = found.weights.attention[device] != "eager" and not suits_plain(device, width)
+            tokens = min(need.batch_tokens, need.items * width)
             for label, rank in (("all weights", None), (f"LoRA, rank {_RANK}", _RANK)):
-                bytes_ = training(shape, device, **size, rank=rank, fused=fused)
+                bytes_ = training(shape, device, tokens=tokens, width=width, rank=rank, fused=fused)
                 rows.append({"stage": need.stage, "device": device, "of": label, **bytes_.parts})
     return [{**row, "total": sum(v for v in row.values() if isinstance(v, int))} for row in rows]
 
@@ -211,21 +220,19 @@ def _example(folder: str) -> list[dict[str, Any]]:
 def _tell(
     found: ModelCheck, memory: list[dict[str, Any]], rows: list[dict[str, Any]], prompt: int
 ) -> None:
-    typer.echo(found.folder)
+    echo(found.folder)
     for name, value in _facts(found):
-        typer.echo(f"  {name:14} {value}")
+        echo(f"  {name:14} {value}")
     if rows:
-        typer.echo("one row of supervised fine-tuning:")
+        echo("one row of supervised fine-tuning:")
         for name, learned in (("given", False), ("learned", True)):
-            typer.echo(
-                f"  {name:8} {' '.join(r['token'] for r in rows if r['learned'] == learned)}"
-            )
+            echo(f"  {name:8} {' '.join(r['token'] for r in rows if r['learned'] == learned)}")
     if memory:
-        typer.echo(f"memory, about, with prompts of {prompt} tokens:")
-        typer.echo(f"  {'stage':10} {'of':14} {'CPU':>10} {'GPU':>10}")
+        echo(f"memory, about, with prompts of {prompt} tokens:")
+        echo(f"  {'stage':10} {'of':14} {'CPU':>10} {'GPU':>10}")
     for row, other in zip(*(_of(memory, device) for device in _DEVICES), strict=True):
         sizes = f"{_size(row['total']):>10} {_size(other['total']):>10}"
-        typer.echo(f"  {row['stage']:10} {row['of']:14} {sizes}")
+        echo(f"  {row['stage']:10} {row['of']:14} {sizes}")
 
 
 def _of(memory: list[dict[str, Any]], device: str) -> list[dict[str, Any]]:

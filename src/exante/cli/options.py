@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exante import documents
+from exante.cli.terminal import echo
 from exante.errors import InputError
 from exante.models.ranks import ranks
 
 if TYPE_CHECKING:
+    from exante.api import Run
     from exante.pages.results import Results
 
 Output = Annotated[
@@ -26,6 +28,10 @@ Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.
 SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
 Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
 JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
+Lora = Annotated[
+    int | None,
+    typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
+]
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
 
 
@@ -44,6 +50,12 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
     return found
 
 
+def show_run(run: Run, as_json: bool, until: str | None = None) -> None:
+    """Print what a run came to; of one that was to stop early, that it did."""
+    if ranks().main:
+        show_results(None if until else run.results, run.folder, as_json)
+
+
 def show_results(results: Results | None, run: Path, as_json: bool) -> None:
     """Print the closing table or the results themselves, from one process only."""
     from exante.cli.table import closing_table
@@ -51,8 +63,8 @@ def show_results(results: Results | None, run: Path, as_json: bool) -> None:
     if not ranks().main:
         return
     if results is None:
-        typer.secho(f"stopped as asked; finished steps are in {run}", err=True)
+        echo(f"no report was asked for; finished steps are in {run}", err=True)
     elif as_json:
-        typer.echo(results.model_dump_json(by_alias=True))
+        echo(results.model_dump_json(by_alias=True))
     else:
         closing_table(results, run)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
 from exante.errors import ExanteError
 from exante.models.ranks import ranks
 
@@ -52,9 +53,4 @@ def say(error: ExanteError) -> None:
     if not mine.main:
         time.sleep(_GRACE_SECONDS)
     who = "" if mine.main else f" (process {mine.number})"
-    typer.secho(f"error{who}: {_plain(str(error))}", fg="red", err=True)
-
-
-def _plain(text: str) -> str:
-    """Without what a terminal obeys, or cannot print: words of a file may stand in a message."""
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    echo(f"error{who}: {error}", fg="red", err=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from exante.cli.terminal import echo
+from exante.durable import write_text
 
 ReportTo = Annotated[
     str, typer.Option(help="Watch trainings in tensorboard, wandb or trackio, with commas.")
@@ -25,12 +27,11 @@ def card(
 
     Example: exante card runs/demo -o card.md
     """
-    from exante.records import write_text
     from exante.stages.card import card_of
 
     text = card_of(run)
     if output is None:
-        typer.echo(text, nl=False)
+        echo(text, nl=False)
     else:
         write_text(output, text)
 
@@ -49,25 +50,6 @@ def push(
 
     Example: exante push runs/mine --to me/my-model --private
     """
-    typer.echo(push_run(run, to, private=private, folder=folder))
+    from exante.workflows.publishing import push_run
 
-
-def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None = None) -> str:
-    """Gather and upload the outcome of a run; a line that says where it is.
-
-    Raises:
-        InputError: the run has no model, or the hub cannot be used from here.
-        RunError: the upload failed.
-    """
-    from exante.models.hub import gather, require_id, upload
-    from exante.stages.card import card_of
-    from exante.stages.runs import final_model
-
-    require_id(to)
-    text, model = card_of(run, name=to), final_model(run)
-    if folder is not None:
-        names = gather(model, text, folder)
-        return f"{folder}: {', '.join(names)}"
-    with tempfile.TemporaryDirectory(prefix="exante-push-") as place:
-        gather(model, text, Path(place))
-        return upload(Path(place), to, private=private)
+    echo(push_run(run, to, private=private, folder=folder))

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli.terminal import echo
+from exante.durable import write_text
 from exante.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +30,8 @@ def show(rules: RulesName = "general") -> None:
     from exante import rules as rule_sets
 
     ruleset = rule_sets.load(rules)
-    typer.echo(rule_sets.render(ruleset))
-    typer.echo(f"\n{ruleset.name}, version {ruleset.version}, hash {ruleset.hash[:12]}")
+    echo(rule_sets.render(ruleset))
+    echo(f"\n{ruleset.name}, version {ruleset.version}, hash {ruleset.hash[:12]}")
 
 
 @rules_app.command("check")
@@ -39,7 +41,7 @@ def check(rules: RulesName) -> None:
 
     ruleset = rule_sets.load(rules)
     clauses = len(ruleset.clause_ids(None))
-    typer.echo(f"ok: {len(ruleset.categories)} categories, {clauses} clauses, {ruleset.hash[:12]}")
+    echo(f"ok: {len(ruleset.categories)} categories, {clauses} clauses, {ruleset.hash[:12]}")
 
 
 @rules_app.command("new")
@@ -57,7 +59,6 @@ def new(
     """
     from exante import documents, drafts
     from exante import rules as rule_sets
-    from exante.records import write_text
 
     if output.exists():
         raise InputError("exists already", where=str(output), fix="choose another name")
@@ -73,7 +74,7 @@ def new(
     ruleset = rule_sets.parse(content, where=str(output))
     write_text(output, content)
     doubts, clauses = content.count("# DOUBTFUL"), len(ruleset.clause_ids())
-    typer.echo(
+    echo(
         f"{output}: {len(ruleset.categories)} categories, {clauses} clauses, {doubts} marked "
         f"DOUBTFUL, {len(draft.left_out)} sentences left out. Read and edit it, then: "
         f"exante rules check {output}"
@@ -96,21 +97,24 @@ def diff(
     from exante import rules as rule_sets
     from exante.amendments import amendments
 
-    found = amendments(rule_sets.load(old), rule_sets.load(new))
+    before, after = rule_sets.load(old), rule_sets.load(new)
+    found = amendments(before, after)
     citing = _citing(found, traces) if traces else None
     if as_json:
         document = {"changes": [one.model_dump() for one in found], "cited_by": citing}
-        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        echo(json.dumps(document, indent=2, ensure_ascii=False))
         return
+    if before.name != after.name:
+        echo(f"the name is {after.name}, not {before.name}: no teacher's turn can be reused")
     for one in found:
-        typer.echo("\n".join(_lines(one)))
+        echo("\n".join(_lines(one)))
     if not found:
-        typer.echo("no clause differs")
+        echo("no clause differs")
     for clause, prompts in (citing or {}).items():
         shown = ", ".join(prompts[:_SHOWN]) + (", ..." if len(prompts) > _SHOWN else "")
-        typer.echo(f"{clause} is cited in the traces of {len(prompts)} prompts: {shown}")
+        echo(f"{clause} is cited in the traces of {len(prompts)} prompts: {shown}")
     if citing is not None and not citing:
-        typer.echo("no trace cites a clause that changed, moved or is gone")
+        echo("no trace cites a clause that changed, moved or is gone")
 
 
 def _drafted(text: str, teacher: str | None) -> tuple[Draft, str]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli.terminal import echo
 from exante.errors import InputError
 
 ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
@@ -64,7 +65,7 @@ def serve(
     Example: exante serve runs/demo --port 8000 --trace-tokens 256 --log decisions.jsonl
     """
     if vllm is not None:
-        return typer.echo(_for_vllm(model, vllm))
+        return echo(_for_vllm(model, vllm))
     if log_texts and log is None:
         raise InputError("there is no log", where="--log-texts", fix="add --log FILE")
     _require_serving()
@@ -87,7 +88,7 @@ def serve(
         log=log,
         log_texts=log_texts,
     )
-    server.serve(settings, lambda line: typer.secho(line, err=True))
+    server.serve(settings, lambda line: echo(line, err=True))
 
 
 def _require_serving() -> None:
@@ -98,10 +99,21 @@ def _require_serving() -> None:
 
 
 def _for_vllm(model: str, folder: Path) -> str:
-    """The command for vLLM, whose files are written."""
+    """The command for vLLM, whose files are written.
+
+    Raises:
+        InputError: the model is an adapter.
+    """
+    from exante.models.adapters import is_adapter
     from exante.models.folders import resolve
     from exante.serving.vllm import write_vllm_files
     from exante.stages.runs import final_model, trace_of
 
     found = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
+    if is_adapter(found):
+        raise InputError(
+            "is an adapter, and the files are for whole weights",
+            where=str(found),
+            fix=f"exante model merge {model} -o merged && exante serve merged --vllm {folder}",
+        )
     return write_vllm_files(found, folder, opened=trace_of(str(found)) == "open")

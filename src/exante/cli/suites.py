@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli.terminal import echo
+
 if TYPE_CHECKING:
     from exante.stages.overlap import Contamination
 
@@ -43,7 +45,7 @@ def suites(context: typer.Context, as_json: _AsJson = False) -> None:
 
     if as_json:
         listed = {name: suite.model_dump(mode="json") for name, suite in SUITES.items()}
-        typer.echo(json.dumps(listed, indent=2))
+        echo(json.dumps(listed, indent=2))
         return
     for suite in SUITES.values():
         files = ", ".join(
@@ -51,9 +53,9 @@ def suites(context: typer.Context, as_json: _AsJson = False) -> None:
             for file in suite.files
         )
         gated = " (asks for consent)" if suite.gated else ""
-        typer.echo(f"{suite.name:15} {suite.measures}")
-        typer.echo(f"{'':15} {', '.join(suite.kinds)}; prompts: {files}")
-        typer.echo(f"{'':15} {suite.licence}; {suite.citation}; {suite.home}{gated}")
+        echo(f"{suite.name:15} {suite.measures}")
+        echo(f"{'':15} {', '.join(suite.kinds)}; prompts: {files}")
+        echo(f"{'':15} {suite.licence}; {suite.citation}; {suite.home}{gated}")
 
 
 @suites_app.command()
@@ -88,10 +90,10 @@ def check(
     if output is not None:
         write_json(output, result.model_dump(mode="json"))
     if as_json:
-        typer.echo(result.model_dump_json())
+        echo(result.model_dump_json())
         return
     for one in found:
-        typer.echo(note_on(one.account))
+        echo(note_on(one.account))
     _show(result)
 
 
@@ -113,14 +115,14 @@ def known_kind(kind: str | None) -> Any:
 
 def _show(found: Contamination) -> None:
     for name, count in found.training.items():
-        typer.echo(f"training: {count} different prompts in {name}")
+        echo(f"training: {count} different prompts in {name}")
     for name, share in found.suites.items():
-        typer.echo(
+        echo(
             f"{name}: {share.trained_on} of {share.prompts} prompts are near-duplicates of "
             f"training prompts, {share.repeats} repeat an earlier one "
             f"(Jaccard {found.threshold:g} or more)"
         )
     for pair in found.pairs[:_SHOWN]:
-        typer.echo(f"  {pair.similarity:.2f}  {pair.prompt}  {pair.training}")
+        echo(f"  {pair.similarity:.2f}  {pair.prompt}  {pair.training}")
     if len(found.pairs) > _SHOWN:
-        typer.echo(f"  and {len(found.pairs) - _SHOWN} more; --output FILE keeps all")
+        echo(f"  and {len(found.pairs) - _SHOWN} more; --output FILE keeps all")

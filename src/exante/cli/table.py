@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from exante.cli.terminal import Screen, words
 from exante.pages import comparing, wording
 from exante.pages.compared import Compared, Method
 from exante.pages.numbers import Value
@@ -25,12 +25,12 @@ _COUNTS = {
 
 def closing_table(results: Results, run: Path) -> None:
     """Print one column per model, with the interval under each number, and where the page is."""
-    console = Console()
+    console = Screen()
     console.print("Test concepts, wordings and attack families; 95 % intervals below the numbers\n")
     console.print(_table(results))
     console.print()
     for note in results.notes:
-        console.print(f"note: {note}", style="yellow", highlight=False)
+        console.print(f"note: {note}", style="yellow")
     for what, path in (("page", run / "report.html"), ("numbers", run / "results.json")):
         console.print(f"{what + ':':9}{path}", highlight=False, soft_wrap=True)
 
@@ -42,11 +42,11 @@ def _table(results: Results) -> Table:
     for name in results.models:
         table.add_column(wording.label(name), justify="right")
     for group, metrics in wording.rows(results.models.values()).items():
-        table.add_row(Text(group, style="bold"))
+        table.add_row(words(group, style="bold"))
         for metric in metrics:
             values = (metric.of(model) for model in results.models.values())
             table.add_row(metric.title, *(_cell(value, metric.unit) for value in values))
-    table.add_row(Text("Turns", style="bold"))
+    table.add_row(words("Turns", style="bold"))
     for title, field in _COUNTS.items():
         counts = (getattr(model, field) for model in results.models.values())
         table.add_row(title, *(wording.NONE if n is None else str(n) for n in counts))
@@ -54,7 +54,7 @@ def _table(results: Results) -> Table:
 
 
 def _cell(value: Value, unit: Unit) -> Text:
-    cell = Text(wording.number(value.value, unit))
+    cell = words(wording.number(value.value, unit))
     if value.value is not None:
         cell.append(f"\n{wording.interval(value, unit)}", style="dim")
     return cell
@@ -62,16 +62,16 @@ def _cell(value: Value, unit: Unit) -> Text:
 
 def compared_table(compared: Compared, out: Path) -> None:
     """Print one row per method, with the interval under each number, and the front in words."""
-    console = Console()
+    console = Screen()
     seeds = f"{len(compared.seeds)} seed{'s' if len(compared.seeds) > 1 else ''}"
-    console.print(f"{comparing.headline(compared)}\n", style="bold", highlight=False)
+    console.print(f"{comparing.headline(compared)}\n", style="bold")
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("")
     for column in comparing.COLUMNS:
         table.add_column(column.title, justify="right")
     table.add_column("Training", justify="right")
     for row in (compared.base, *compared.methods):
-        name = Text(wording.label(row.name))
+        name = words(wording.label(row.name))
         name.append(f"\n{comparing.status(row, compared)}", style="dim")
         table.add_row(name, *(_cell(c.of(row), c.unit) for c in comparing.COLUMNS), _training(row))
     console.print(table)
@@ -79,9 +79,9 @@ def compared_table(compared: Compared, out: Path) -> None:
         f"\n{seeds}; 95 % intervals over prompts and seeds below the numbers", style="dim"
     )
     for line in comparing.notes(compared):
-        console.print(f"note: {line}", style="yellow", highlight=False)
+        console.print(f"note: {line}", style="yellow")
     for line in comparing.front(compared):
-        console.print(f"front: {line}", highlight=False)
+        console.print(f"front: {line}")
     for what, path in (("page", out / "compare.html"), ("numbers", out / "compare.json")):
         console.print(f"{what + ':':9}{path}", highlight=False, soft_wrap=True)
 
@@ -89,8 +89,8 @@ def compared_table(compared: Compared, out: Path) -> None:
 def _training(row: Method) -> Text:
     """Tokens and time, with memory under them."""
     if row.training is None:
-        return Text(wording.NONE)
-    cell = Text(wording.size(row.training.tokens, "tok"))
+        return words(wording.NONE)
+    cell = words(wording.size(row.training.tokens, "tok"))
     cell.append(f"\n{wording.seconds(row.training.seconds)}", style="dim")
     cell.append(f"\n{wording.size(row.training.peak_bytes, 'B')}", style="dim")
     return cell

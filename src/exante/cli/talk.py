@@ -6,11 +6,8 @@ import random
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from exante import traces
-from exante.cli.runs import final_model
+from exante.cli.terminal import Screen, words
 from exante.errors import InputError
 from exante.miniature.prompts import examples
 from exante.models.chat import Chat
@@ -18,6 +15,7 @@ from exante.models.folders import resolve
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
+from exante.stages.runs import final_model
 
 _SETTINGS = SamplingSettings(max_new_tokens=256)
 
@@ -30,12 +28,12 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
     """
     folder = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
     loaded, chat = load_model(folder), load_chat(folder)
-    console = Console()
+    console = Screen()
     opened = chat.beginning("free" if free or model == "miniature" else "open")
     history: list[Message] = []
     while True:
         try:
-            text = prompt if prompt is not None else console.input("[bold]you[/] ").strip()
+            text = prompt if prompt is not None else console.input(words("you ", "bold")).strip()
         except EOFError:
             return
         if not text:
@@ -44,9 +42,9 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
         turn = _answer(loaded, chat, history, opened)
         parsed = traces.parse(turn, tag=chat.tag)
         if parsed.present and not hide_reasoning:
-            console.print(Text(_plain(parsed.trace_text), style="dim"))
+            console.print(words(parsed.trace_text, style="dim"))
         answer = parsed.answer if parsed.answer is not None else "(the reasoning did not end)"
-        console.print(Text(_plain(answer)))
+        console.print(words(answer))
         history.append(Message(role="assistant", content=answer))
         if prompt is not None:
             return
@@ -55,11 +53,11 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
 def show_miniature(count: int, seed: int) -> None:
     """Print prompts of the embedded world and its base model's answers."""
     folder = resolve("miniature")
-    loaded, chat, console = load_model(folder), load_chat(folder), Console()
+    loaded, chat, console = load_model(folder), load_chat(folder), Screen()
     chosen = random.Random(seed).sample(examples(seed)["test"], count)
     for example in chosen:
-        console.print(Text(f"[{example.kind}] {example.prompt}", style="bold"))
-        console.print(Text(_answer(loaded, chat, list(example.messages), "") + "\n"))
+        console.print(words(f"[{example.kind}] {example.prompt}", style="bold"))
+        console.print(words(_answer(loaded, chat, list(example.messages), "") + "\n"))
 
 
 def _answer(model: Any, chat: Chat, history: list[Message], opened: str) -> str:
@@ -73,8 +71,3 @@ def _answer(model: Any, chat: Chat, history: list[Message], opened: str) -> str:
     request = Request("chat", prompt, chat.encode(opened) if opened else ())
     (turn,) = sample(model, chat, [request], _SETTINGS)
     return chat.decode(turn.token_ids)
-
-
-def _plain(text: str) -> str:
-    """Without control characters, which could act on the terminal."""
-    return "".join(c for c in text if c.isprintable() or c in "\n\t")

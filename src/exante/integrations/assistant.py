@@ -16,7 +16,7 @@ from exante.models.devices import sampling_dtype
 from exante.models.folders import resolve, weights_fingerprint
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
-from exante.records import Message
+from exante.records import Decision, Message
 from exante.stages.runs import final_model, trace_of
 
 OpenTrace = Literal["auto", "open", "free"]
@@ -55,6 +55,10 @@ class Turn:
     """Of the whole trace, tags included, whoever wrote it."""
     answer_tokens: int
     """Of the whole answer, whoever wrote it."""
+    decision: Decision | None = None
+    """What the trace decided; None where it states nothing that can be read."""
+    cited: tuple[str, ...] = ()
+    """Clauses that the trace checked, in order."""
 
 
 class Assistant:
@@ -119,14 +123,24 @@ class Assistant:
             turns[sampled.id, sampled.sample] = turn
         return [[turns[ask.id, index] for index in range(settings.n)] for ask in asks]
 
+    def ask(self, prompt: str | Sequence[Message], max_new_tokens: int = 512) -> Turn:
+        """The greedy turn to one user message, or to a whole chat: trace, decision and answer.
+
+        Raises:
+            InputError: the prompt alone is too long for the model.
+        """
+        chat = [Message(role="user", content=prompt)] if isinstance(prompt, str) else prompt
+        ask = Ask("ask", tuple(chat))
+        most = max(1, min(max_new_tokens, self.room(ask)))
+        ((turn,),) = self.answer([ask], SamplingSettings(max_new_tokens=most))
+        return turn
+
     def reply(self, prompt: str, max_new_tokens: int = 512) -> str:
         """The greedy answer to one user message; empty if it was cut or the trace never ended.
 
         What tools that call a function want: no trace, and no half answer.
         """
-        ask = Ask("reply", (Message(role="user", content=prompt),))
-        most = max(1, min(max_new_tokens, self.room(ask)))
-        ((turn,),) = self.answer([ask], SamplingSettings(max_new_tokens=most))
+        turn = self.ask(prompt, max_new_tokens)
         return turn.written if turn.finish == "stop" else ""
 
     def _room(self, request: Request) -> int:
@@ -138,6 +152,7 @@ class Assistant:
         parsed = traces.parse("".join(pieces), tag=chat.tag, finished=finished)
         trace_tokens, answer_tokens = traces.section_token_counts(pieces, chat.tag)
         prefilled = len(request.forced_ids) if ask.prefill else 0
+        stated = parsed.trace
         return Turn(
             trace=parsed.trace_text if parsed.present else None,
             answer=parsed.answer,
@@ -147,6 +162,8 @@ class Assistant:
             turn_tokens=len(sampled.token_ids) - prefilled,
             trace_tokens=trace_tokens,
             answer_tokens=answer_tokens,
+            decision=stated.decision if stated else None,
+            cited=stated.cited if stated else (),
         )
 
     def _written(self, answer: str, prefill: str) -> str:

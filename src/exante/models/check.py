@@ -18,10 +18,11 @@ from exante.models.cache import has_slots
 from exante.models.chat import Chat
 from exante.models.faults import UNFIT, first_line
 from exante.models.folders import config_fields, require_weights, stops_of
-from exante.models.footprint import Shape, empty_model, shape_of
+from exante.models.footprint import Shape
 from exante.models.forward import can_share
 from exante.models.load import load_chat
 from exante.models.lora_targets import linear_targets
+from exante.models.shapes import empty_model, shape_of
 from exante.models.small import small_like
 from exante.records import Message, Record
 

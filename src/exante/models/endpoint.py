@@ -100,11 +100,17 @@ class EndpointSpeaker:
         return bill.model_copy(update={"cost": cost})
 
     def foresee(self, conversations: Sequence[Sequence[Message]]) -> Bill:
-        """The most that these conversations may take, by four characters to a token."""
-        asked = sum(_tokens_of(messages) for messages in conversations)
-        written = len(conversations) * int(self._options["max_tokens"])
+        """The most that these conversations may take, by four characters to a token.
+
+        What was answered before an interruption is not asked again.
+        """
+        memory = self._memory
+        asks = [Ask(messages) for messages in conversations]
+        new = [a for a in asks if memory is None or memory.get(self._identity(a)) is None]
+        asked = sum(_tokens_of(ask.messages) for ask in new)
+        written = len(new) * int(self._options["max_tokens"])
         cost = self.settings.cost(asked, written)
-        return Bill(requests=len(conversations), prompt_tokens=asked, tokens=written, cost=cost)
+        return Bill(requests=len(new), prompt_tokens=asked, tokens=written, cost=cost)
 
     def reply(self, conversations: Sequence[Sequence[Message]]) -> list[str]:
         """The next turn of each conversation, in order, at temperature 0; its answer alone.
@@ -246,6 +252,9 @@ class EndpointSpeaker:
             raise FaultError(f"no answer within {seconds:g} seconds") from None
         except httpx.HTTPError as error:
             raise FaultError(str(error) or f"connection lost ({type(error).__name__})") from None
+        if self._key:
+            # What an endpoint repeats would be kept with its replies.
+            read = read.replace(self._key.encode(), b"...")
         wait = pause_asked(reply.headers)
         if reply.status_code != httpx.codes.OK:
             raise fault_of(reply.status_code, bytes(read), wait, _FIXES)

@@ -100,6 +100,7 @@ def require_weights(path: Path) -> None:
             where=str(path),
             fix="save the model again with save_pretrained",
         )
+    _require_plain(path)
     name = "model.safetensors.index.json"
     index = _json_of(path / name).get("weight_map", {})
     if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
@@ -116,6 +117,25 @@ def require_weights(path: Path) -> None:
             where=str(path),
             fix="copy or download them again",
         )
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse what would have transformers read other files than these, or run code of others."""
+    index = _json_of(path / "model.safetensors.index.json").get("weight_map", {})
+    for name in sorted({str(value) for value in index.values()}):
+        if Path(name).name != name or not name.endswith(".safetensors"):
+            raise InputError(
+                f"its index names {name!r}, which is no safetensors file of the folder",
+                where=str(path),
+                fix="save the model again with save_pretrained",
+            )
+    for field in ("attn_implementation", "_attn_implementation"):
+        if "/" in str(_json_of(path / "config.json").get(field, "")):
+            raise InputError(
+                f"{field}: its config asks for code from the hub",
+                where=str(path),
+                fix="take the field out of config.json",
+            )
 
 
 def config_fields(path: Path) -> dict[str, Any]:

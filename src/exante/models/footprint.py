@@ -1,24 +1,19 @@
 """How much memory a model takes in training and sampling, from its shape and before it is loaded.
 
-What a layer keeps for the backward pass was counted on layers of transformers, tensor by tensor.
-An estimate for layers with dense attention and a gated feed-forward; others come out roughly.
+Pure arithmetic, and the only one there is: `exante model check` asks it for one device, and
+`exante bench plan` for weights that are divided among many. What a layer keeps for the backward
+pass was counted on layers of transformers, tensor by tensor. An estimate for layers with dense
+attention and a gated feed-forward; others come out roughly.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM
-
-from exante.models.cache import token_bytes
-from exante.models.forward import WIDEST_EAGER
-from exante.models.lora_targets import linear_targets
 from exante.models.sample import CACHE_BYTES, FEWEST_ROWS, MOST_ROWS
 from exante.objectives.logprobs import KEPT_BYTES, TILE_BYTES
 
-_FLOAT, _HALF = 4, 2
+FLOAT, HALF = 4, 2
 _ADAM = 8
 """Bytes of both moments, per parameter that is trained."""
 
@@ -62,74 +57,41 @@ class Memory:
         return sum(self.parts.values())
 
 
-def empty_model(config: Any) -> Any:
-    """The model of a config without memory for its weights: shapes only."""
-    with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
-
-
-def shape_of(model: Any) -> Shape:
-    """The sizes of a model, which may be empty."""
-    config = model.config.get_text_config()
-    hidden = int(config.hidden_size)
-    heads = int(config.num_attention_heads)
-    head = int(getattr(config, "head_dim", None) or hidden // heads)
-    groups = int(getattr(config, "num_key_value_heads", None) or heads)
-    tables = [model.get_input_embeddings().weight, model.get_output_embeddings().weight]
-    layer = next(iter(model.get_decoder().layers), None) if _has_layers(model) else None
-    weights = [(n, p) for n, p in layer.named_parameters() if "norm" in n] if layer else []
-    targets = tuple(linear_targets(model))
-    return Shape(
-        parameters=sum(p.numel() for p in model.parameters()),
-        embedded=sum(p.numel() for p in {id(t): t for t in tables}.values()),
-        vocabulary=len(tables[0]),
-        hidden=hidden,
-        inner=_inner(config, hidden),
-        heads=heads,
-        queries=heads * head,
-        keys=groups * head,
-        layers=int(config.num_hidden_layers),
-        norms=sum(p.ndim == 1 and "attn." not in n for n, p in weights) or 2,
-        normed_heads=any("q_norm" in n for n, _ in weights),
-        cache=token_bytes(config, 1),
-        adapted=sum(
-            sum(module.weight.shape)
-            for name, module in model.named_modules()
-            if name and (name in targets or name.rpartition(".")[2] in targets)
-        ),
-    )
-
-
 def training(
     shape: Shape,
     device: str,
     *,
     tokens: int,
-    width: int,
+    width: int = 0,
     rank: int | None = None,
     fused: bool = True,
+    divided: int = 1,
+    recomputed: bool = False,
 ) -> Memory:
-    """Most memory of a training step on so many tokens at once, in rows of `width`.
+    """Most memory of one process in a training step on so many `tokens` of its own at once.
 
-    With a `rank` only adapters of that rank are trained. `fused` tells whether the model has fused
-    attention, which short rows on a CPU leave aside. Weights are float32, matrix products
-    bfloat16 on a GPU.
+    With a `rank` only adapters of that rank are trained. Without `fused` attention, rows of `width`
+    tokens keep its weights. Weights are float32, matrix products bfloat16 on a GPU. `divided` among
+    so many processes, weights are gathered layer by layer; `recomputed` layers leave their inputs
+    only.
     """
     half = device == "cuda"
     trained = shape.parameters if rank is None else rank * shape.adapted
-    size = _HALF if half else _FLOAT
+    size = HALF if half else FLOAT
     logits = tokens * shape.vocabulary * size
     head = min(logits, KEPT_BYTES) + 3 * TILE_BYTES
-    if rank is None:
-        # Its gradient is summed in a table of its own, then added.
-        head += shape.vocabulary * shape.hidden * _FLOAT
+    if rank is None and divided == 1:
+        # Its gradient is summed in a table of its own, then added; divided, it is gathered's.
+        head += shape.vocabulary * shape.hidden * FLOAT
+    copies = _gathered(shape, size) if divided > 1 else _casts(shape) if half else 0
+    held = shape.parameters + (0 if rank is None else trained)
     return Memory(
         {
-            "weights": (shape.parameters + (0 if rank is None else trained)) * _FLOAT,
-            "casts": (shape.parameters - shape.embedded) * _HALF if half else 0,
-            "gradients": trained * _FLOAT,
-            "optimiser": trained * _ADAM,
-            "activations": tokens * shape.layers * _kept(shape, half, width, fused)
+            "weights": held * FLOAT // divided,
+            "casts": copies,
+            "gradients": trained * FLOAT // divided,
+            "optimiser": trained * _ADAM // divided,
+            "activations": tokens * _activations(shape, half, 0 if fused else width, recomputed)
             # Of one layer, on the way back.
             + tokens * (4 * shape.hidden + 3 * shape.inner) * size,
             "logits": head,
@@ -139,45 +101,61 @@ def training(
 
 def sampling(shape: Shape, device: str, *, rows: int, prompt: int, new: int) -> Memory:
     """Most memory of sampling `rows` turns of up to `new` tokens behind prompts of `prompt`."""
-    size = _HALF if device == "cuda" else _FLOAT
-    column = (prompt + new) * shape.cache * size
+    size = HALF if device == "cuda" else FLOAT
+    column = (prompt + new) * token_bytes(shape, device)
     fits = rows if device == "cuda" else max(FEWEST_ROWS, CACHE_BYTES // column)
     held = min(rows, fits, MOST_ROWS)
     read = held * prompt * (4 * shape.hidden + 3 * shape.inner) * size
     return Memory(
         {
-            "weights": shape.parameters * size,
-            "cache": held * column + held * prompt * shape.cache * size,
+            "weights": weight_bytes(shape, device),
+            "cache": held * column + held * prompt * token_bytes(shape, device),
             "prompts": read,
-            "logits": 4 * held * shape.vocabulary * _FLOAT,
+            "logits": 4 * held * shape.vocabulary * FLOAT,
         }
     )
 
 
-def _kept(shape: Shape, half: bool, width: int, fused: bool) -> int:
-    """Bytes that one layer keeps of one token for the backward pass."""
+def weight_bytes(shape: Shape, device: str) -> int:
+    """Of a copy that samples or scores."""
+    return shape.parameters * (HALF if device == "cuda" else FLOAT)
+
+
+def token_bytes(shape: Shape, device: str) -> int:
+    """What one token leaves in the cache of such a copy."""
+    return shape.cache * (HALF if device == "cuda" else FLOAT)
+
+
+def _casts(shape: Shape) -> int:
+    """The copy in which products are done; tables are looked up, and cast in tiles."""
+    return (shape.parameters - shape.embedded) * HALF
+
+
+def _gathered(shape: Shape, size: int) -> int:
+    """Two layers and the tables, whole, and the gradient of a layer and a table before division."""
+    layer = (shape.parameters - shape.embedded) // shape.layers
+    table = shape.vocabulary * shape.hidden
+    return size * (2 * layer + shape.embedded) + FLOAT * (layer + table)
+
+
+def _activations(shape: Shape, half: bool, plain: int, recomputed: bool) -> int:
+    """Bytes of one token that all layers keep for the backward pass.
+
+    Layers that are computed again leave their inputs, and one of them is there whole.
+    """
+    kept = _kept(shape, half, plain)
+    return shape.layers * FLOAT * shape.hidden + kept if recomputed else shape.layers * kept
+
+
+def _kept(shape: Shape, half: bool, plain: int) -> int:
+    """The same of one layer; `plain` is the width of rows whose attention is not fused, or 0."""
     hidden = 4 * (2 + 2 * shape.norms) + (shape.norms if half else 0)
     queries, keys = (8, 0) if half else (16, 0)
     if shape.normed_heads:
         queries, keys = (14, 6) if half else (24, 8)
     kept = hidden * shape.hidden + queries * shape.queries + keys * shape.keys
     kept += (8 if half else 16) * shape.inner
-    if not fused or (not half and width <= WIDEST_EAGER):
+    if plain:
         # Plain attention keeps its weights, and a mask; the fused one keeps neither.
-        kept += _FLOAT * width * (shape.heads + 1)
+        kept += FLOAT * plain * (shape.heads + 1)
     return kept
-
-
-def _inner(config: Any, hidden: int) -> int:
-    """Width of the feed-forward layers that a token goes through: of its experts together."""
-    dense = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None)
-    chosen = getattr(config, "num_experts_per_tok", None)
-    if not chosen:
-        return int(dense or 4 * hidden)
-    one = getattr(config, "moe_intermediate_size", None) or dense
-    shared = getattr(config, "shared_expert_intermediate_size", None) or 0
-    return int(chosen * (one or 4 * hidden) + shared)
-
-
-def _has_layers(model: Any) -> bool:
-    return hasattr(model.get_decoder(), "layers")

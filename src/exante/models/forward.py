@@ -69,13 +69,17 @@ def logits_of(model: Any, states: Tensor) -> Tensor:
 
 def choose_attention(model: Any, width: int, device: str | None = None) -> None:
     """Set the attention that suits rows of this width on the device; None: where the model is."""
-    where = device or model.device.type
-    name = "eager" if where == "cpu" and width <= WIDEST_EAGER else "sdpa"
+    name = "eager" if suits_plain(device or model.device.type, width) else "sdpa"
     try:
         model.set_attn_implementation(name)
     except ValueError:
         # A model without fused attention says so; the plain one exists for all.
         model.set_attn_implementation("eager")
+
+
+def suits_plain(device: str, width: int) -> bool:
+    """Is plain attention the faster one for rows of this width?"""
+    return device == "cpu" and width <= WIDEST_EAGER
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
+from exante.durable import write_text
 from exante.errors import ExanteError, InputError, RunError
 
 _UPLOADED = (
@@ -65,7 +66,7 @@ def gather(model: Path, card: str, folder: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names:
         shutil.copyfile(model / name, folder / name)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_text(folder / "README.md", card)
     return ["README.md", *names]
 
 

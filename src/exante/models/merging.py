@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from exante.durable import new_folder
 from exante.errors import InputError, RunError
 from exante.models.adapters import is_adapter, merged
 from exante.models.forward import response_logprobs_of
@@ -72,5 +73,6 @@ def merge_folder(folder: Path, out: Path, *, dtype: str = "float32") -> float:
     whole = merged(model).to(getattr(torch, dtype))
     tolerance = TOLERANCE.get(whole.dtype, ROUGH)
     away = require_same(before, fixed_logprobs(whole), tolerance, folder)
-    save_model(whole, load_chat(folder), out)
+    with new_folder(out) as place:
+        save_model(whole, load_chat(folder), place)
     return away

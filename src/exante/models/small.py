@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from exante.durable import new_folder
 from exante.errors import InputError
 from exante.models.load import load_chat, save_model
 
@@ -72,5 +73,6 @@ def shrink(folder: Path, out: Path) -> int:
         raise InputError(f"no usable config: {first}", where=str(folder)) from None
     if model is None:
         raise InputError("this architecture cannot be made smaller", where=str(folder))
-    save_model(model, chat, out)
+    with new_folder(out) as place:
+        save_model(model, chat, place)
     return int(model.num_parameters())

@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from signal import Signals
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from exante.durable import write_text
 from exante.errors import InputError, RunError
 from exante.models import vllm_worker
 from exante.models.adapters import is_adapter
@@ -81,7 +83,7 @@ def sample_apart(
     turns = folder / TURNS
     # A torn line is of a process that was killed; what follows begins on a line of its own.
     whole = [line for line in _lines(turns) if line.endswith("\n")]
-    turns.write_text("".join(whole), encoding="utf-8")
+    write_text(turns, "".join(whole))
     for line in whole:
         turn = _checked(line, asked, stop_ids)
         if turn is not None:
@@ -89,7 +91,7 @@ def sample_apart(
             yield turn
     if asked:
         job = _job(model, stop_ids, asked, settings, turns)
-        (folder / _JOB).write_text(json.dumps(job), encoding="utf-8")
+        write_text(folder / _JOB, json.dumps(job))
         yield from _worked_off(folder, asked, stop_ids, skip=len(whole))
 
 
@@ -160,7 +162,7 @@ def _worked_off(
         raise InputError("vLLM is not installed there", where=command[0], fix=_FIX)
     if worker.returncode or asked:
         raise RunError(
-            f"vLLM ended with code {worker.returncode} and {len(asked)} turns to go: "
+            f"vLLM {_end(worker.returncode)} and {len(asked)} turns to go: "
             f"{_last_words(folder / _LOG)}",
             where=str(folder / _LOG),
             fix="see that file; then give the same command again: finished turns are kept",
@@ -212,6 +214,11 @@ def _lines(path: Path) -> list[str]:
 def _last_words(log: Path) -> str:
     said = [line.strip() for line in _lines(log) if line.strip()]
     return said[-1][:200] if said else "it said nothing"
+
+
+def _end(code: int) -> str:
+    """How the process ended; one that was killed says nothing itself."""
+    return f"was ended by {Signals(-code).name}" if code < 0 else f"ended with code {code}"
 
 
 def _seed(seed: int, name: str, sample: int) -> int:

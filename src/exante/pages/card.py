@@ -14,12 +14,11 @@ from typing import Any
 import jinja2
 import yaml
 
-from exante.pages.markdown import table
+from exante.pages.markdown import plain, table
 from exante.pages.results import Results
 
 CARD = "README.md"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +100,8 @@ def card(facts: CardFacts) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["cell"] = _cell
+    environment.filters["cell"] = plain
     body = environment.get_template("card.md").render(facts=facts)
     # No more than one empty line in a row, wherever a part was left out.
     text = re.sub(r"\n{3,}", "\n\n", body).strip()
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n\n{text}\n"
-
-
-def _cell(text: object) -> str:
-    """One line of text that is no markup."""
-    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))

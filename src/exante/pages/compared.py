@@ -48,6 +48,11 @@ class Method(Record):
     """Benign prompts answered fully right, relative to the base on the same prompts."""
     tokens: Value = NOT_MEASURED
     """Mean tokens of trace and answer on benign prompts."""
+    waiting: Value = NOT_MEASURED
+    """Mean tokens before the answer begins, those of the trace, on benign prompts."""
+    efficiency: Value = NOT_MEASURED
+    """The base's tokens over those of trace and answer, on benign prompts that both answer fully
+    right."""
     unreadable: float = 0.0
     """Share of all turns that were cut off or say nothing that can be judged."""
     training: Cost | None = None

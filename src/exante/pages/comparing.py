@@ -49,6 +49,8 @@ COLUMNS = (
     Column("over_refusal", "Over-refusal", "share"),
     Column("helpfulness", "Helpful, of base", "share", "higher"),
     Column("tokens", "Tokens", "tokens"),
+    Column("waiting", "Before answer", "tokens"),
+    Column("efficiency", "Efficiency", "ratio", "higher"),
 )
 """Of the table in the terminal and on the page."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from statistics import mean, stdev
 
@@ -9,6 +10,8 @@ from exante.pages import wording
 from exante.pages.numbers import Value
 from exante.pages.results import Results
 from exante.pages.wording import NONE, Metric
+
+_MARKUP = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 def table(runs: Sequence[Results]) -> str:
@@ -19,7 +22,7 @@ def table(runs: Sequence[Results]) -> str:
     """
     names = list(runs[0].models)
     lines = [
-        "| measure | " + " | ".join(wording.label(name) for name in names) + " |",
+        "| measure | " + " | ".join(plain(wording.label(name)) for name in names) + " |",
         "|---" + "|---:" * len(names) + "|",
     ]
     models = [model for run in runs for model in run.models.values()]
@@ -28,6 +31,11 @@ def table(runs: Sequence[Results]) -> str:
             cells = [_cell(metric, _values(runs, name, metric)) for name in names]
             lines.append(f"| {metric.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def plain(text: object) -> str:
+    """One line of text that is no markup, neither of Markdown nor of HTML."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(text).split()))
 
 
 def _values(runs: Sequence[Results], name: str, metric: Metric) -> list[Value]:

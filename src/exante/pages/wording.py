@@ -32,6 +32,7 @@ _LABELS = {
     "cdpo": "C-DPO",
     "derta": "DeRTa",
     "mocan": "MoCAN",
+    "pecan": "PeCAN",
     "repo": "RePO",
     "repo_online": "RePO online",
     "simpo": "SimPO",

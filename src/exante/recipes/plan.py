@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,9 +12,12 @@ from pydantic import NonNegativeInt, ValidationError
 
 from exante import plugins
 from exante.errors import InputError, said, unknown_name
+from exante.quoting import holds_secret
 from exante.stages import STAGES
 from exante.stages.base import Config, Stage
 from exante.traces import Start
+
+_FOLDER = re.compile(r"[^\W_][\w.+@ -]{0,99}(?<![. ])")
 
 Reference = str | list[str] | dict[str, str]
 
@@ -78,6 +82,7 @@ def build(raw: Any, where: str, given: Iterable[str] = ()) -> Recipe:
     if not isinstance(raw, dict) or not isinstance(raw.get("steps"), dict):
         raise InputError("a recipe is a mapping with `steps`", where=where, fix="exante cp erpo X")
     _known(raw, set(_Document.model_fields), where)
+    _require_no_secrets(raw, where)
     head = _shaped(_Document, raw, where)
     nodes = tuple(_node(name, body, head.settings, where) for name, body in head.steps.items())
     recipe = Recipe(
@@ -182,6 +187,7 @@ def parsed(step: Step, names: Mapping[str, Any], where: str) -> Config:
 
 def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node:
     place = f"{where}: {name}"
+    _require_folder_names([name], place)
     if not isinstance(body, dict):
         raise InputError(
             "a step is a mapping with `stage`, `repeat` or `each`",
@@ -201,6 +207,7 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
     if "each" in body:
         _known(body, set(_Group.model_fields), place)
         group = _shaped(_Group, body, place)
+        _require_folder_names(group.each, place)
         return Each(name, group.each, tuple(_step(k, v, place) for k, v in group.steps.items()))
     return _step(name, body, where)
 
@@ -267,6 +274,7 @@ def _shaped(shape: type[S], body: Any, place: str) -> S:
 
 def _step(name: str, body: Any, where: str) -> Step:
     place = f"{where}: {name}"
+    _require_folder_names([name], place)
     if not isinstance(body, dict) or "stage" not in body:
         raise InputError("a step needs a `stage`", where=place, fix=f"one of {', '.join(STAGES)}")
     try:
@@ -283,6 +291,34 @@ def _step(name: str, body: Any, where: str) -> Step:
     reads = {role: body[role] for role in roles if body.get(role) is not None}
     config = {key: value for key, value in body.items() if key not in (*roles, "stage")}
     return Step(name, stage, config, reads)
+
+
+def _require_folder_names(names: Iterable[str], where: str) -> None:
+    """Steps and labels become folders of the run, and of nothing else."""
+    for name in names:
+        if not _FOLDER.fullmatch(name):
+            raise InputError(
+                f"{name!r} can be no name of a folder",
+                where=where,
+                fix="use letters, digits, dots, dashes and underscores; begin with a letter",
+            )
+
+
+def _require_no_secrets(value: Any, where: str) -> None:
+    """What stands in a recipe is written down in the run, and travels with it."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _require_no_secrets(key, where)
+            _require_no_secrets(item, f"{where}: {key}")
+    elif isinstance(value, list):
+        for item in value:
+            _require_no_secrets(item, where)
+    elif isinstance(value, str) and holds_secret(value):
+        raise InputError(
+            "looks like a key or a password, and a run writes its settings down",
+            where=where,
+            fix="put the key of a server into the environment variable EXANTE_API_KEY",
+        )
 
 
 def _known(body: Mapping[str, Any], fields: set[str], where: str) -> None:

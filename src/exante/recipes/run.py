@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from exante.durable import write_text
 from exante.errors import ArtefactError, unknown_name
 from exante.models.ranks import ranks, require_shared
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
@@ -122,7 +123,7 @@ class _Run:
         document = yaml.safe_dump(dict(self.recipe.raw), sort_keys=False, allow_unicode=True)
         path = self.out / RECIPE
         if not path.is_file() or path.read_text(encoding="utf-8") != document:
-            path.write_text(document, encoding="utf-8")
+            write_text(path, document)
 
     def each(self, node: Each) -> None:
         """Perform the steps for every item; results are mappings by label."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from exante.errors import InputError
+from exante.quoting import visible
 from exante.serving.protocol import ChatRequest, Choice
 
 
@@ -45,7 +46,8 @@ class AuditLog:
         if self.texts:
             line["messages"] = [message.model_dump() for message in asked.messages]
             line["reasoning"], line["content"] = choice.reasoning, choice.content
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        # Still the same JSON; who reads the file in a terminal is not acted on.
+        self._file.write(visible(json.dumps(line, ensure_ascii=False)) + "\n")
         self._file.flush()
 
     def close(self) -> None:

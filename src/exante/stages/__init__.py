@@ -15,6 +15,7 @@ STAGES: dict[str, str] = {
     "pair": "exante.stages.pair:STAGE",
     "cost": "exante.stages.cost:STAGE",
     "label": "exante.stages.label:STAGE",
+    "imply": "exante.stages.imply:STAGE",
     "weigh": "exante.stages.weigh:STAGE",
     "control": "exante.stages.control:STAGE",
     "prefer": "exante.stages.prefer:STAGE",

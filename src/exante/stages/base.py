@@ -11,23 +11,33 @@ import fcntl
 import hashlib
 import json
 import os
-import platform
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from exante.durable import copy_file, drop_unfinished, put_in_place
 from exante.errors import ArtefactError, ExanteError, InputError, RunError
+from exante.models.machine import machine
 from exante.models.ranks import alone, await_path, from_main, ranks, together
 from exante.records import write_json
+from exante.stages.contents import STAMP as STAMP
+from exante.stages.contents import content_hash, contents_of
+from exante.stages.stamps import (
+    content_of,
+    require_same_content,
+    require_whole,
+    whole_fingerprint,
+)
+from exante.stages.stamps import fingerprint_of as fingerprint_of
+from exante.stages.stamps import stamp_of as stamp_of
 
-STAMP = "stage.json"
 RECIPE = "recipe.yaml"
 LOCK = ".lock"
 MODEL = "model"
@@ -117,9 +127,11 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
     fingerprint = _hash(identity)
     if from_main(out.exists):
         _require_same(out, fingerprint, identity)
+        require_whole(out)
+        require_same_content(out, inputs.folders)
         return out
     partial = out.with_name(f"{out.name}.{fingerprint[:8]}.partial")
-    started = datetime.now(UTC)
+    clock = _Clock()
     with disk_errors(partial):
         if ranks().main:
             partial.mkdir(parents=True, exist_ok=True)
@@ -132,80 +144,41 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
             with alone():
                 summary = stage.run(config, inputs, partial, tell)
         if ranks().main:
-            write_json(
-                partial / STAMP,
-                {**identity, "fingerprint": fingerprint, "summary": summary, **_record(started)},
-            )
-            partial.rename(out)
+            told = {**identity, "fingerprint": fingerprint, "summary": summary}
+            _finish(partial, out, told, inputs, clock)
         together()
         await_path(out)
     return out
 
 
-def _record(started: datetime) -> dict[str, Any]:
-    """When, how long and by what a stage was performed."""
-    record = {
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": round((datetime.now(UTC) - started).total_seconds(), 1),
-        "versions": {name: version(name) for name in ("torch", "transformers")},
-        "python": platform.python_version(),
-        "machine": platform.machine(),
+class _Clock:
+    """When something began, for a reader, and how long it took, whatever happens to the clock."""
+
+    def __init__(self) -> None:
+        self.started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._begun = time.monotonic()
+
+    def read(self) -> dict[str, Any]:
+        return {"started": self.started, "seconds": round(time.monotonic() - self._begun, 1)}
+
+
+def _finish(
+    partial: Path, out: Path, told: Mapping[str, Any], inputs: Inputs, clock: _Clock
+) -> None:
+    """Stamp what is finished with all that it consists of, and give it its name."""
+    # What a kill left half written is nobody's any more.
+    drop_unfinished(partial)
+    files = contents_of(partial)
+    number = 1 + sum(path.parent != partial for path in out.parent.glob(f"*/{STAMP}"))
+    stamp = {
+        **told,
+        "files": {name: listed.model_dump() for name, listed in files.items()},
+        "content": content_hash(files),
+        "read": content_of(inputs.folders),
+        "record": {"number": number, **clock.read(), **machine()},
     }
-    if ranks().count > 1:
-        record["processes"] = ranks().count
-    return {"record": record}
-
-
-def stamp_of(folder: Path) -> dict[str, Any]:
-    """The stamp of a finished stage.
-
-    Raises:
-        ArtefactError: the folder is not one.
-    """
-    try:
-        stamp: dict[str, Any] = json.loads((folder / STAMP).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtefactError(
-            "not the folder of a finished stage", where=str(folder), fix="check the path"
-        ) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise ArtefactError(
-            f"its stamp cannot be read: {error}",
-            where=str(folder / STAMP),
-            fix="delete this folder to make it again",
-        ) from None
-    if not isinstance(stamp, dict) or "fingerprint" not in stamp:
-        raise ArtefactError(
-            "its stamp is not one of ours", where=str(folder / STAMP), fix="choose another --output"
-        )
-    return whole_stamp(stamp, folder)
-
-
-def whole_stamp(stamp: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """The stamp with all of its parts, the empty ones included.
-
-    Raises:
-        ArtefactError: a part is no mapping.
-    """
-    for part in _PARTS:
-        if not isinstance(stamp.get(part, {}), dict):
-            raise _broken_stamp(folder, part)
-    if not all(isinstance(labels, dict) for labels in stamp.get("inputs", {}).values()):
-        raise _broken_stamp(folder, "inputs")
-    return {**{part: {} for part in _PARTS}, **stamp}
-
-
-def _broken_stamp(folder: Path, part: str) -> ArtefactError:
-    return ArtefactError(
-        f"its stamp is broken: {part} is no mapping",
-        where=str(folder / STAMP),
-        fix="delete this folder to make it again",
-    )
-
-
-def fingerprint_of(folder: Path) -> str:
-    """What identifies the content of a finished stage."""
-    return str(stamp_of(folder)["fingerprint"])
+    write_json(partial / STAMP, stamp)
+    put_in_place(partial, out)
 
 
 def model_of(folder: Path) -> Path:
@@ -251,7 +224,7 @@ def point_at(model: Path, folder: Path) -> None:
 def point_as(artefact: Path, folder: Path) -> None:
     """Point at what another artefact points at: a model, or one behind a server."""
     if (artefact / SERVER).is_file():
-        shutil.copyfile(artefact / SERVER, folder / SERVER)
+        copy_file(artefact / SERVER, folder / SERVER)
     else:
         point_at(model_of(artefact), folder)
 
@@ -293,7 +266,7 @@ def _identity(stage: Stage, config: Config, inputs: Inputs) -> dict[str, Any]:
         "config": config.model_dump(mode="json"),
         "outside": stage.identity(config),
         "inputs": {
-            role: {label: fingerprint_of(folder) for label, folder in inputs.many(role).items()}
+            role: {label: whole_fingerprint(folder) for label, folder in inputs.many(role).items()}
             for role in (*stage.reads, *stage.optional)
             if inputs.many(role)
         },
@@ -327,7 +300,7 @@ def disk_errors(where: Path) -> Iterator[None]:
     """Turn what a full or unwritable disk raises into a message; leave everything else alone.
 
     Raises:
-        RunError: the disk is full.
+        RunError: the disk is full or fails, or a file grows beyond a limit.
         InputError: the folder cannot be written.
     """
     try:
@@ -335,12 +308,9 @@ def disk_errors(where: Path) -> Iterator[None]:
     except ExanteError:
         raise
     except Exception as error:
-        if _disk_full(error, where):
-            raise RunError(
-                "the disk is full",
-                where=str(where),
-                fix="free some space and give the same command again; finished steps are kept",
-            ) from error
+        problem = _BROKEN.get(getattr(error, "errno", None) or 0)
+        if problem is not None:
+            raise RunError(f"{problem[0]}: {error}", where=str(where), fix=problem[1]) from error
         if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EROFS:
             raise InputError(
                 f"cannot be written: {error}", where=str(where), fix="choose another --output"
@@ -349,7 +319,26 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise InputError(
                 "is in the way: not a folder", where=str(where), fix="choose another --output"
             ) from error
+        if _disk_full(error, where):
+            raise RunError(
+                "the disk is full",
+                where=str(where),
+                fix="free some space and give the same command again; finished steps are kept",
+            ) from error
         raise
+
+
+_BROKEN = {
+    errno.EFBIG: (
+        "a file may not be that large",
+        "raise the limit (ulimit -f), and go on as before",
+    ),
+    errno.EIO: (
+        "the disk fails",
+        "move the folder to another disk; the same command continues there",
+    ),
+}
+"""What else a disk refuses, in words, and what to do."""
 
 
 def _disk_full(error: BaseException, where: Path) -> bool:

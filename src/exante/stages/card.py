@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from exante import __version__
+from exante.durable import write_text
 from exante.errors import InputError
 from exante.models.folders import MINIATURE, opened_trace, weights_fingerprint
 from exante.pages.card import CARD, CardFacts, DataFact, card
@@ -15,6 +15,7 @@ from exante.stages.base import RECIPE, model_of
 from exante.stages.hub import PREFIX
 from exante.stages.report import RESULTS
 from exante.stages.runs import final_model, recipe_of, stamps_of
+from exante.version import __version__
 
 _UNKNOWN = "not known"
 _PACKAGE = "Apache-2.0"
@@ -67,9 +68,8 @@ def write_card(run: Path) -> Path | None:
     if not model.resolve().is_relative_to(run.resolve()):
         return None
     path = model / CARD
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(card_of(run), encoding="utf-8")
-    return temporary.replace(path)
+    write_text(path, card_of(run))
+    return path
 
 
 def _recipe(run: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from exante.errors import InputError
+from exante.pages.card import CARD
 from exante.records import Record
 from exante.stages.base import MODEL_POINTER, STAMP
 from exante.stages.runs import stamps_of
@@ -27,6 +28,8 @@ _TIMED = ("latency", "report", "contest")
 """Stages whose artefacts hold measured times."""
 _TOLD = ("stage", "version", "config", "outside")
 """Parts of a stamp that decide the content, besides the inputs."""
+_OF_THE_RUN = ("started", "seconds", "number")
+"""Parts of a record that tell of the run, not of the machine."""
 _TIMES = {"seconds", "train_runtime"}
 _SHOWN = 60
 _NOTHING = object()
@@ -52,6 +55,8 @@ class StepDifference(Record):
     `content`: asked for the same, and another result. `missing`: one run does not have it."""
     changes: tuple[Change, ...] = ()
     """Settings that differ, and the first difference of each file."""
+    made_with: tuple[Change, ...] = ()
+    """Where both were asked for the same: threads, kernels, device and versions that differ."""
     missing_in: Side | None = None
 
 
@@ -133,6 +138,7 @@ def _in_order(ours: Mapping[str, _Step], theirs: Mapping[str, _Step]) -> list[st
 
 
 def _by_clock(steps: Mapping[str, _Step]) -> list[str]:
+    """For a reader: what came first where no input tells it, if the clock was right."""
     return sorted(steps, key=lambda name: str(steps[name][1].get("record", {}).get("started", "")))
 
 
@@ -149,7 +155,19 @@ def _of_step(name: str, left: _Step, right: _Step) -> StepDifference | None:
     content: list[Change] = [] if ours["stage"] in _TIMED else list(_content(here, there))
     if kind == "content" and not content:
         return None
-    return StepDifference(step=name, stage=ours["stage"], kind=kind, changes=(*settings, *content))
+    apart = _changes(_machine_of(ours), _machine_of(theirs), "")
+    return StepDifference(
+        step=name,
+        stage=ours["stage"],
+        kind=kind,
+        changes=(*settings, *content),
+        made_with=tuple(apart) if kind == "content" else (),
+    )
+
+
+def _machine_of(stamp: Mapping[str, Any]) -> dict[str, Any]:
+    """What computed a step, as its stamp records it."""
+    return {k: v for k, v in stamp.get("record", {}).items() if k not in _OF_THE_RUN}
 
 
 def _content(left: Path, right: Path) -> Iterator[Change]:
@@ -166,9 +184,10 @@ def _content(left: Path, right: Path) -> Iterator[Change]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    # Where a model lies outside a run is no difference; its weights stand in the stamp.
+    # Where a model lies outside a run is no difference; its weights stand in the stamp. The card
+    # is written later, and tells the name of the run.
     for path in folder.rglob("*"):
-        if path.is_file() and path.name not in (STAMP, MODEL_POINTER):
+        if path.is_file() and path.name not in (STAMP, MODEL_POINTER, CARD):
             yield str(path.relative_to(folder))
 
 
@@ -228,7 +247,7 @@ def _changes(left: Any, right: Any, place: str) -> Iterator[Change]:
     if isinstance(left, dict) and isinstance(right, dict):
         for key in dict.fromkeys((*left, *right)):
             if key not in _TIMES:
-                inner = f"{place}.{key}"
+                inner = f"{place}.{key}" if place else key
                 yield from _changes(left.get(key, _NOTHING), right.get(key, _NOTHING), inner)
     elif _both_lists(left, right):
         for number, (one, other) in enumerate(zip_longest(left, right, fillvalue=_NOTHING)):

@@ -6,12 +6,12 @@ holds that model's judged turns, which the next gate compares with.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import Field
 
+from exante.durable import copy_file
 from exante.errors import ArtefactError
 from exante.estimates import Decision, not_worse
 from exante.objectives.control import next_alpha
@@ -67,7 +67,7 @@ def run(config: GateConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         "next_alpha": alpha,
     }
     kept = inputs.one("after" if accepted else "before")
-    shutil.copyfile(kept / JUDGED, out / JUDGED)
+    copy_file(kept / JUDGED, out / JUDGED)
     write_json(out / GATE, decision)
     point_at(model_of(kept), out)
     return decision

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from exante.durable import put_in_place
 from exante.errors import InputError
 
 PREFIX = "hub:"
@@ -68,7 +69,7 @@ def rows_of(
         file.parent.mkdir(parents=True, exist_ok=True)
         part = file.with_suffix(f".{os.getpid()}.part")
         rows.to_json(part, force_ascii=False)
-        part.replace(file)
+        put_in_place(part, file)
     return file
 
 

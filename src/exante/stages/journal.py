@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -26,9 +27,12 @@ class Journal:
     It is dropped once the stage has written what it made of them.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Begin with what an interrupted stage had been told."""
-        self._path = folder / REPLIES
+    def __init__(self, folder: Path, whose: str = "") -> None:
+        """Begin with what an interrupted stage had been told.
+
+        A stage that pays several speakers keeps them apart by `whose` replies these are.
+        """
+        self._path = folder / (f"{whose}.{REPLIES}" if whose else REPLIES)
         self._known = {one.key: one.said for one in resumed(self._path, Remembered)}
 
     def get(self, key: str) -> Said | None:
@@ -36,10 +40,11 @@ class Journal:
         return self._known.get(key)
 
     def put(self, key: str, said: Said) -> None:
-        """Append a reply to the file."""
+        """Append a reply to the file; not even a power cut takes what was paid for."""
         self._known[key] = said
         with self._path.open("a", encoding="utf-8") as file:
             put([Remembered(key=key, said=said)], file)
+            os.fsync(file.fileno())
 
     def all(self) -> Iterable[Said]:
         """Everything that was said, before an interruption, too."""

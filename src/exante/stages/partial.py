@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO, TypeVar
 
+from exante.durable import write_text
 from exante.models.ranks import await_path, ranks
 from exante.records import Record, parse_line
 
@@ -25,10 +26,8 @@ def resumed(path: Path, model: type[R]) -> list[R]:
     """
     mine = own_file(path)
     if mine.is_file():
-        whole = mine.with_name(f"{mine.name}.whole")
-        whole.write_text("".join(line + "\n" for line in whole_lines(mine)), encoding="utf-8")
         # At once: another process may be reading it.
-        whole.replace(mine)
+        write_text(mine, "".join(line + "\n" for line in whole_lines(mine)))
     return [record for file in _files(path) for record in _records(file, model)]
 
 
@@ -59,7 +58,7 @@ def whole_lines(path: Path) -> list[str]:
 
 
 def put(records: Iterable[Record], file: TextIO) -> None:
-    """Append records, which a kill of this process can no longer take."""
+    """Append records, which a kill of this process can no longer take; a power cut can."""
     file.writelines(record.model_dump_json() + "\n" for record in records)
     file.flush()
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
-from exante.judges import HarmJudge, JudgeName, load_judge
+from exante.errors import InputError
+from exante.judges import Answered, HarmJudge, Judge, JudgeName, PaidJudge, model_of, opinions
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
-from exante.stages.journal import Journal, paid
+from exante.stages.journal import Journal, foretold, paid
+from exante.stages.judges import judge_identity, open_judge
 from exante.stages.prompts import examples_of
 from exante.stages.teachers import open_teacher, teacher_identity
 from exante.stages.written import written_turns
 from exante.teachers import PaidTeacher, TeacherName
-from exante.teachers.filters import FilterSettings, Views, sift
+from exante.teachers.filters import Filtered, FilterSettings, Views, sift
 
 TRACED = "traced.jsonl"
 Level = Literal["full", "brief", "terse"]
@@ -49,15 +52,19 @@ class ReasonConfig(Config):
 
 
 def identity(config: ReasonConfig) -> dict[str, str]:
-    """The content of the rules, for editing a clause makes other traces, and a local teacher's."""
-    return {"rules": rules.load(config.rules).hash, **teacher_identity(config.teacher)}
+    """The content of the rules, for editing a clause makes other traces, and a local teacher's.
+
+    Of a judge that runs a model, what identifies that.
+    """
+    judge = judge_identity(config.judge) if model_of(config.judge) else {}
+    return {"rules": rules.load(config.rules).hash, **teacher_identity(config.teacher), **judge}
 
 
 def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write right turns and negative thoughts, and the rejected ones with their reasons."""
-    journal = Journal(out)
+    journal, grades = Journal(out), Journal(out, "judge")
     ruleset, teacher = rules.load(config.rules), open_teacher(config.teacher, journal)
-    judge = load_judge(config.judge)
+    judge = open_judge(config.judge, grades)
     examples = {e.id: e for e in examples_of(inputs.one("prompts"), "train")}
     work = written_turns(
         teacher,
@@ -72,32 +79,82 @@ def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     for example, one in zip(examples.values(), work.written, strict=True):
         turns = list(one.turns)
         written += _with_trace(turns, example, config) if config.trace else _bare(turns)
-    views = Views(
-        answer=judge.judge,
-        trace_harmful=judge.harmful if isinstance(judge, HarmJudge) else None,
+    found = sift(
+        written, examples, ruleset, _views(judge, written, examples, config, tell), config.filters
     )
-    found = sift(written, examples, ruleset, views, config.filters)
+    without = sum(not one.turns for one in work.written)
+    if said := _losses(without, len(examples), found):
+        tell(0, 0, f"teacher: {said}")
     write_jsonl(out / TRACED, found.kept)
     write_jsonl(out / "rejected.jsonl", found.rejected)
     write_json(out / "rules.json", {"name": ruleset.name, "hash": ruleset.hash})
     journal.drop()
-    bill = teacher.bill if isinstance(teacher, PaidTeacher) else None
+    grades.drop()
+    bills = [teacher.bill if isinstance(teacher, PaidTeacher) else None]
+    bills += [judge.bill if isinstance(judge, PaidJudge) else None]
+    known = [bill for bill in bills if bill is not None]
     return {
         "teacher": teacher.name,
         "asked": work.asked,
-        "without_turns": sum(not one.turns for one in work.written),
+        "without_turns": without,
         "written": len(written),
         "kept": len(found.kept),
         "roles": dict(Counter(t.role for t in found.kept)),
         "levels": dict(Counter(t.level for t in found.kept if t.role == "right")),
         "rejected": found.counts,
-        **(paid(bill, tell) if bill else {}),
+        **(paid(sum(known[1:], known[0]), tell) if known else {}),
     }
+
+
+def _views(
+    judge: Judge,
+    turns: Sequence[Traced],
+    examples: Mapping[str, Example],
+    config: ReasonConfig,
+    tell: Tell,
+) -> Views:
+    """How the filters see answers; a judge that runs a model is asked about all of them at once.
+
+    It reads the plain request, as everywhere.
+
+    Raises:
+        InputError: the plain request of a disguised prompt is not there.
+    """
+    harmful = judge.harmful if isinstance(judge, HarmJudge) else None
+    if model_of(config.judge) is None:
+        return Views(answer=judge.judge, trace_harmful=harmful)
+    asked: dict[tuple[str, str], Answered] = {}
+    for turn in turns:
+        example, answer = examples[turn.example_id], traces.parse(turn.text).answer or ""
+        plain = examples.get(example.goal_id or example.id)
+        if plain is None:
+            raise InputError(
+                f"its plain request {example.goal_id!r}, which judge {config.judge} reads, is not "
+                "there",
+                where=example.id,
+                fix="keep plain prompts beside attacked ones (plain: true in the attack step)",
+            )
+        asked[example.id, answer] = Answered(example=plain, answer=answer, finish="stop")
+    items = list(asked.values())
+    bill = judge.foresee(items) if isinstance(judge, PaidJudge) else None
+    if bill is not None:
+        foretold(bill, tell)
+    said = dict(zip(asked, opinions(judge, items), strict=True))
+    return Views(answer=lambda e, answer, _: said[e.id, answer], trace_harmful=harmful)
 
 
 def traced_of(folder: Path) -> list[Traced]:
     """All turns that a reason stage let through."""
     return read_jsonl(folder / TRACED, Traced)
+
+
+def _losses(without: int, prompts: int, found: Filtered) -> str:
+    """What a person should know of a teacher's work before a model is trained on it; or nothing."""
+    said = [f"nothing usable for {without} of {prompts} prompts"] if without else []
+    if found.rejected:
+        by = ", ".join(f"{name} {count}" for name, count in found.counts.items() if count)
+        said.append(f"{len(found.kept)} turns kept, {len(found.rejected)} rejected: {by}")
+    return "; ".join(said)
 
 
 def _with_trace(turns: list[Traced], example: Example, config: ReasonConfig) -> list[Traced]:

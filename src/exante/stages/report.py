@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from exante import rules
+from exante.durable import write_text
 from exante.errors import InputError
 from exante.pages.numbers import Value
 from exante.pages.render import render
@@ -118,7 +119,7 @@ def run(config: ReportConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         for label, folder in inputs.many("second").items()
     }
     shown = transcripts(models, config.transcripts, config.seed, second)
-    (out / PAGE).write_text(render(results, shown, rules.load(config.rules)), encoding="utf-8")
+    write_text(out / PAGE, render(results, shown, rules.load(config.rules)))
     write_jsonl(out / ROWS, (row_of(label, i) for label, items in models.items() for i in items))
     return {"models": list(models), "prompts": len(examples)}
 

@@ -6,8 +6,9 @@ Names of steps are the recipe's business; it tells which one is its outcome.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +16,8 @@ from exante import documents
 from exante.errors import InputError
 from exante.models.adapters import is_adapter
 from exante.models.folders import opened_trace
-from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of, whole_stamp
+from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of
+from exante.stages.stamps import whole_stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +103,37 @@ def _finished(step: Path) -> Path | None:
 
 def _newest_model(run: Path) -> Path | None:
     """The last finished step that made a model; of an unfinished run, as far as it has come."""
-    made = {
-        str(stamp.get("record", {}).get("started", "")): path
-        for path, stamp in stamps_of(run).items()
-        if (path / MODEL).is_dir() or stamp["stage"] == "gate"
+    stamps = stamps_of(run)
+    made = [p for p, stamp in stamps.items() if (p / MODEL).is_dir() or stamp["stage"] == "gate"]
+    behind = _steps_behind(stamps.values())
+    return max(made, key=lambda path: _place(stamps[path], behind), default=None)
+
+
+def _place(stamp: Mapping[str, Any], behind: Mapping[str, int]) -> tuple[int, int, str]:
+    """What puts a step behind others: what it stands on; else its number; of old ones, the clock.
+
+    A clock can jump.
+    """
+    record = stamp.get("record", {})
+    number, started = int(record.get("number", 0)), str(record.get("started", ""))
+    return behind[str(stamp["fingerprint"])], number, started
+
+
+def _steps_behind(stamps: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """For each fingerprint, how long the longest chain of steps is that it stands on."""
+    reads = {
+        str(stamp["fingerprint"]): {
+            fingerprint
+            for labels in stamp.get("inputs", {}).values()
+            for fingerprint in labels.values()
+        }
+        for stamp in stamps
     }
-    return made[max(made)] if made else None
+    found: dict[str, int] = {}
+    inside = {key: read & reads.keys() for key, read in reads.items()}
+    for key in TopologicalSorter(inside).static_order():
+        found[key] = 1 + max((found[read] for read in inside[key]), default=-1)
+    return found
 
 
 def judged_run(run: Path) -> JudgedRun:

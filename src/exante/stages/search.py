@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +17,9 @@ from exante.models.load import load_chat, load_model
 from exante.models.speaker import load_speaker, speaker_fingerprint
 from exante.models.target import LocalTarget
 from exante.records import Example, Record, write_jsonl
-from exante.speakers import Speaker
+from exante.speakers import Metered, Speaker
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.journal import Journal, paid
 from exante.stages.partial import put, resumed
 from exante.stages.prompts import EXAMPLES, examples_of
 
@@ -91,9 +92,12 @@ def run(config: SearchConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     goals = goals_of(inputs.one("prompts"), config)
     done = {(s.family, s.goal_id): s for s in resumed(out / _PARTIAL, Searched)}
     owed = [(f, e) for f in config.families for e in goals if (f, e.id) not in done]
+    journals = [Journal(out, role) for role in ("attacker", "scorer")]
+    speakers: list[Speaker] = []
     if owed:
         target = target_of(folder, config, reply_tokens=config.reply_tokens)
-        attacks = _attacks(config, target.chat.tag)
+        speakers = _speakers(config, journals)
+        attacks = _attacks(config, target.chat.tag, speakers)
         with (out / _PARTIAL).open("a", encoding="utf-8") as file:
             for family, goal in owed:
                 found = attacks[family].search(goal, target, config.seed)
@@ -105,10 +109,14 @@ def run(config: SearchConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     write_jsonl(out / SEARCHED, ordered)
     write_jsonl(out / EXAMPLES, made.values())
     (out / _PARTIAL).unlink(missing_ok=True)
+    for journal in journals:
+        journal.drop()
     point_at(folder, out)
+    bills = [speaker.bill for speaker in dict.fromkeys(speakers) if isinstance(speaker, Metered)]
     return {
         "goals": len(goals),
         "families": {family: _account(ordered, family) for family in config.families},
+        **(paid(sum(bills[1:], bills[0]), tell) if bills else {}),
     }
 
 
@@ -143,12 +151,11 @@ def aim_of(config: GoalSettings, tag: str) -> str:
     return aim(config.affirmative, opened=config.trace == "open", tag=tag)
 
 
-def _attacks(config: SearchConfig, tag: str) -> dict[str, SearchAttack]:
-    """The families by name, each with its budget; speakers are loaded only if one asks."""
+def _attacks(
+    config: SearchConfig, tag: str, speakers: Sequence[Speaker]
+) -> dict[str, SearchAttack]:
+    """The families by name, each with its budget; attacker and scorer go to those that ask."""
     words = aim_of(config, tag)
-    speakers: list[Speaker] = []
-    if any(name in ASKING for name in config.families):
-        speakers = _speakers(config)
     arguments: dict[str, tuple[Any, ...]] = {
         "suffix_search": (words, config.suffix),
         "gcg": (words, config.gradient),
@@ -158,10 +165,18 @@ def _attacks(config: SearchConfig, tag: str) -> dict[str, SearchAttack]:
     return {name: load_search(name)(*arguments.get(name, ())) for name in config.families}
 
 
-def _speakers(config: SearchConfig) -> list[Speaker]:
-    """Attacker and scorer; one model if they have one name."""
-    attacker = load_speaker(str(config.attacker))
-    return [attacker, load_speaker(config.scorer) if config.scorer else attacker]
+def _speakers(config: SearchConfig, journals: Sequence[Journal]) -> list[Speaker]:
+    """Attacker and scorer, one model if they have one name; none where no family asks.
+
+    What a server says is kept reply by reply: a search that was killed asks nothing again, and
+    comes to where it was, for the model that is attacked answers as before.
+    """
+    if not any(name in ASKING for name in config.families):
+        return []
+    attacker = load_speaker(str(config.attacker), memory=journals[0])
+    if config.scorer in (None, config.attacker):
+        return [attacker, attacker]
+    return [attacker, load_speaker(str(config.scorer), memory=journals[1])]
 
 
 def _account(searched: Iterable[Searched], family: str) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Makes preference pairs from judged turns, weighed by reward and cost at a price of cost.
 
-The price is a setting, comes from a controller, or is solved for once.
+The price is a setting, comes from a controller, or is solved for once. Reward and cost are the
+judge's, or those that models imply.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from pathlib import Path
 from pydantic import Field
 
 from exante.errors import InputError
+from exante.implied import by_models
 from exante.preferences import Group
 from exante.records import Kind, write_json, write_jsonl
+from exante.selections import Valued, by_label
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.control import multiplier_of
+from exante.stages.imply import implied_of
 from exante.stages.pair import PAIRS, groups_of
 from exante.tradeoffs import (
     WeighSettings,
@@ -53,25 +57,26 @@ class WeighConfig(Config):
 def run(config: WeighConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write the pairs, and the account of what was made and dropped."""
     groups = groups_of(inputs, config.split)
-    control = inputs.optional("control")
+    control, models = inputs.optional("control"), inputs.optional("implied")
+    valued = by_models(implied_of(models)) if models else by_label
     solved: Summary = {}
     if config.solve is None:
         multiplier = multiplier_of(control, config.multiplier)
     elif control is None:
-        multiplier, solved = _solved(groups, config.solve, config.choice)
+        multiplier, solved = _solved(groups, config.solve, config.choice, valued)
     else:
         raise InputError(
             "the price of cost is both solved for and given by a controller",
             fix="leave out `solve` or `control`",
         )
-    pairs, counts = weighed_pairs(groups, multiplier, config.choice)
+    pairs, counts = weighed_pairs(groups, multiplier, config.choice, valued)
     write_jsonl(out / PAIRS, pairs)
     write_json(out / "counts.json", counts.model_dump())
     return {"rule": "weigh", "multiplier": multiplier, **solved, **counts.model_dump()}
 
 
 def _solved(
-    groups: list[Group], config: SolveConfig, choice: WeighSettings
+    groups: list[Group], config: SolveConfig, choice: WeighSettings, valued: Valued
 ) -> tuple[float, Summary]:
     """The price, and what it is expected to do to the reference.
 
@@ -79,7 +84,7 @@ def _solved(
         InputError: no turn of the reference has a known reward and cost.
     """
     asked = [group for group in groups if group.example.kind in config.kinds]
-    samples = samples_of(asked, choice.shape)
+    samples = samples_of(asked, choice.shape, valued)
     if not samples:
         raise InputError(
             f"no sampled turn on {' or '.join(config.kinds)} prompts has a known reward and cost",
@@ -100,4 +105,6 @@ def _mean_cost(samples: list[list[tuple[float, float]]]) -> float:
     return sum(sum(c for _, c in turns) / len(turns) for turns in samples) / len(samples)
 
 
-STAGE = Stage("weigh", 1, WeighConfig, run, reads=("judged", "prompts"), optional=("control",))
+STAGE = Stage(
+    "weigh", 1, WeighConfig, run, reads=("judged", "prompts"), optional=("control", "implied")
+)

@@ -61,9 +61,12 @@ def written_turns(
     tasks = [assignment(teacher, example, ruleset) for example in examples]
     keys = [key_of(teacher, task, seed) for task in tasks]
     # Steps of one run ask the same teacher about the same prompts: once is enough.
-    kept = [*_found_in(earlier), *_steps_of(out.parent), *_read(out / WRITTEN)]
+    own = [*_steps_of(out.parent), *_read(out / WRITTEN)]
+    kept = [*_found_in(earlier), *own]
     known = {one.key: one for one in kept}
     waiting = [place for place, key in enumerate(keys) if key not in known]
+    if earlier is not None and not own:
+        tell(0, 0, f"teacher: {len(keys) - len(waiting)} prompts taken, {len(waiting)} asked anew")
     if isinstance(teacher, PaidTeacher):
         bill = teacher.foresee([tasks[place] for place in waiting])
         if bill is not None:

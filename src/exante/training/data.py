@@ -329,7 +329,8 @@ def _fitting(
     if not items:
         raise InputError(
             "there is nothing to train on",
-            fix="look at the counts of the step before: every item was dropped, or none was made",
+            fix="see `summary` in stage.json of the step that wrote its items: every one was "
+            "rejected, or none was made",
         )
     fitting = [item for item, length in zip(items, lengths, strict=True) if length <= limit]
     dropped = len(items) - len(fitting)

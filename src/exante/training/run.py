@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,12 @@ from exante.models.devices import default_device
 from exante.models.forward import can_share, choose_attention, scoring
 from exante.models.memory import peak_bytes, reset_peak, settled
 from exante.models.ranks import from_main, gathered, ranks
+from exante.training.checkpoints import (
+    CHECKPOINTS,
+    Keeper,
+    drop_checkpoints,
+    newest_checkpoint,
+)
 from exante.training.data import Batchable, Collate, Items, LengthWindows
 from exante.training.dealing import Repeated, collate_share
 from exante.training.embeddings import keep_embeddings, markup_ids
@@ -25,12 +30,10 @@ from exante.training.sharding import (
     RowMask,
     division,
     joined_weights,
-    newest_checkpoint,
     require_divided,
 )
 from exante.training.trackers import watched
 from exante.training.trainer import (
-    CHECKPOINTS,
     Epochs,
     Loss,
     ObjectiveTrainer,
@@ -135,7 +138,7 @@ def run(
     peaks = gathered(peak_bytes(default_device()) if known else None)
     lora = _saved(trainer, job, out, settings) if on_disk else None
     if ranks().main:
-        shutil.rmtree(out / CHECKPOINTS, ignore_errors=True)
+        drop_checkpoints(out / CHECKPOINTS)
     peak = None if None in peaks else max(peak for peak in peaks if peak is not None)
     epochs = trainer.args.num_train_epochs
     return _told(trainer.state, epochs, time.monotonic() - start, peak, lora)
@@ -161,7 +164,7 @@ def _trainer(
         args=arguments(out, settings, default_device(), epochs, sparse=sparse, **how),
         train_dataset=Items(job.items),
         data_collator=partial(_only, collate=job.collate, tokens=settings.batch_tokens),
-        callbacks=[reporter, Epochs(batches)],
+        callbacks=[reporter, Epochs(batches), Keeper()],
     )
     require_divided(trainer.is_fsdp_enabled)
     return trainer

@@ -104,26 +104,6 @@ def joined_weights(trainer: Any) -> dict[str, Tensor] | None:
     return found
 
 
-def newest_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint in a folder of them that was written to its end, by this division."""
-    return from_main(lambda: _newest(folder))
-
-
-def _newest(folder: Path) -> str | None:
-    found = sorted(folder.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
-    whole = [p for p in found if all(any(p.glob(name)) for name in _COMPLETE[division()])]
-    return str(whole[-1]) if whole else None
-
-
-_COMPLETE: dict[Division, Sequence[str]] = {
-    "none": ("trainer_state.json", "optimizer.pt", "scheduler.pt"),
-    # One file, or a folder with a part of each process.
-    "fsdp": ("trainer_state.json", "optimizer[._]*", "scheduler.pt"),
-    "deepspeed": ("trainer_state.json", "latest"),
-}
-"""What a checkpoint has at its end; the optimiser of one division cannot be read by another."""
-
-
 class RowMask:
     """Lets gradients of the embeddings through at some rows only, where weights are divided.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from exante.durable import write_text
 from exante.errors import InputError, RunError
 from exante.models.devices import native_bfloat16
 from exante.models.ranks import gathered, ranks
+from exante.training.checkpoints import CHECKPOINTS
 from exante.training.data import LengthWindows
 from exante.training.dealing import IDLE
 from exante.training.settings import TrainSettings
@@ -32,8 +34,6 @@ OnStep = Callable[[int, int, float], None]
 
 AfterBackward = Callable[[Any], None]
 """Called with the model when a batch has left its gradients."""
-
-CHECKPOINTS = "checkpoints"
 
 
 class ObjectiveTrainer(Trainer):
@@ -177,6 +177,11 @@ class Reporter(TrainerCallback):
         self.on_step = on_step
         self.latest = math.nan
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        """Forget what a killed training told after the checkpoint that this one begins with."""
+        if state.is_world_process_zero and self.path.is_file():
+            write_text(self.path, "".join(_lines_until(self.path, state.global_step)))
+
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **rest: Any) -> None:
         """Write one line; the summary at the end of training is left out."""
         if logs and "loss" in logs and state.is_world_process_zero:
@@ -185,10 +190,22 @@ class Reporter(TrainerCallback):
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Pass progress on; the last step is logged, too, so that short trainings say something."""
+        """Pass progress on; the last step is logged, too, so that short trainings say something.
+
+        So is every checkpoint: the next line is then a mean over the same steps in a training that
+        begins there.
+        """
         control.should_log |= state.global_step >= state.max_steps
+        control.should_log |= control.should_save
         if self.on_step is not None:
             self.on_step(state.global_step, state.max_steps, self.latest)
+
+
+def _lines_until(path: Path, step: int) -> Iterator[str]:
+    """Whole lines of a log that are about steps up to this one."""
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        if line.endswith("\n") and json.loads(line)["step"] <= step:
+            yield line
 
 
 def arguments(
@@ -228,7 +245,6 @@ def arguments(
         logging_nan_inf_filter=False,
         save_strategy="steps" if on_disk else "no",
         save_steps=settings.checkpoint_steps,
-        save_total_limit=2,
         ddp_find_unused_parameters=sparse,
         report_to=list(report_to) or "none",
         run_name=run_name,

@@ -1,13 +1,14 @@
 """Stands in for vLLM in tests: the part of its interface that our worker uses, on our sampler.
 
-`STANDIN_FAULT` makes it fail: `torn:N` dies at the Nth batch with half a line written, `strange`
-gives a turn that ends in another way than it says.
+`STANDIN_FAULT` makes it fail: `torn:N` dies at the Nth batch with half a line written, `killed:N`
+is killed there, `strange` gives a turn that ends in another way than it says.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,8 @@ class LLM:
         self.batches += 1
         fault, _, when = os.environ.get("STANDIN_FAULT", "").partition(":")
         if when and self.batches == int(when):
+            if fault == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
             out = json.loads(Path(sys.argv[1]).read_text())["out"]
             with Path(out).open("a") as file:
                 file.write('{"id": "p')

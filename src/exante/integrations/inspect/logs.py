@@ -7,6 +7,7 @@ report's own numbers. The same run gives the same logs.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -221,5 +222,5 @@ def _stats(record: dict[str, Any], model: str, samples: Sequence[EvalSample]) ->
 def _file_name(log: EvalLog) -> str:
     """Time, task with model, and id, as Inspect names its files; it reads the parts between `_`."""
     time = log.eval.created.replace(":", "-")
-    model = log.eval.model.removeprefix("exante/").replace("_", "-")
+    model = re.sub(r"[^\w.+-]|_", "-", log.eval.model.removeprefix("exante/"))
     return f"{time}_{log.eval.task}-{model}_{log.eval.task_id}.eval"

@@ -10,14 +10,15 @@ from typing import Any
 
 from exante import recipes
 from exante.attacks.search import ASKING, SEARCH_GROUP, SEARCHES, SOFT
-from exante.cli.defence import add_defences
-from exante.cli.runs import final_model, fitting
-from exante.cli.tamper import add_tampering
 from exante.defences import DEFENCES
 from exante.errors import InputError
+from exante.judges.labelled import read_calibration
 from exante.stages.prompts import EXAMPLES
-from exante.stages.runs import trace_of
+from exante.stages.runs import final_model, trace_of
 from exante.stages.served import PREFIX
+from exante.workflows.defence import add_defences
+from exante.workflows.performing import fitting
+from exante.workflows.tamper import add_tampering
 
 _STEPS = (
     *("prompts", "overlap", "suite", "attacked", "evaluation", "report", "defence"),
@@ -32,7 +33,7 @@ class Evidence:
 
     second_judge: str | None = None
     """Another judge of the same turns."""
-    calibration: str | None = None
+    calibration: str | Path | None = None
     """A file with the first judge's agreement with people."""
     samples: int = 1
     """Turns per harmful prompt, at temperature 1, beside the greedy one."""
@@ -213,7 +214,9 @@ def _add(steps: dict[str, Any], evidence: Evidence) -> None:
     """The steps behind a second judge, a calibration and repeated samples."""
     inner, report = steps["evaluation"]["steps"], steps["report"]
     if evidence.calibration is not None:
-        report["calibration"] = evidence.calibration
+        # Its numbers stand at the end of a report; whether it has any is known before.
+        read_calibration(Path(evidence.calibration))
+        report["calibration"] = str(evidence.calibration)
     if evidence.second_judge is not None:
         inner["second"] = {**inner["judged"], "judge": evidence.second_judge}
         report["second"] = "evaluation.second"

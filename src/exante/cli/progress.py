@@ -1,0 +1,78 @@
+"""How a run goes, drawn on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from exante.cli.terminal import Screen, shown, words
+from exante.errors import RunError
+from exante.models.ranks import ranks
+
+
+@contextmanager
+def watched(out: Path) -> Iterator[ProgressListener]:
+    """A listener that draws how the run in `out` goes; an interrupt becomes a message.
+
+    Raises:
+        RunError: the run was interrupted.
+    """
+    try:
+        with ProgressListener() as listener:
+            yield listener
+    except KeyboardInterrupt:
+        raise RunError(
+            "stopped before the end",
+            where=str(out),
+            fix="the same command continues; finished steps are kept",
+        ) from None
+
+
+class ProgressListener:
+    """Shows steps and bars with the remaining time on stderr."""
+
+    def __init__(self) -> None:
+        """Nothing is shown before the first step; only the main process shows anything."""
+        self.console = Screen(stderr=True, quiet=not ranks().main)
+        self.bar = Progress(
+            TextColumn("  {task.description:32}", markup=False),
+            BarColumn(bar_width=28),
+            TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=self.console,
+            transient=True,
+        )
+        self.task: TaskID | None = None
+
+    def __enter__(self) -> ProgressListener:
+        """Start drawing."""
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop drawing, however the run ended."""
+        self.bar.stop()
+
+    def started(self, name: str, stage: str) -> None:
+        """A bar without length appears."""
+        self.task = self.bar.add_task(shown(name), total=None, note=shown(stage))
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """The bar moves; words without a number are a line that stays."""
+        if total == 0:
+            self.console.print(f"  {note}", style="dim")
+        elif self.task is not None:
+            self.bar.update(self.task, completed=done, total=total, note=shown(note))
+
+    def finished(self, name: str, seconds: float, reused: bool) -> None:
+        """The bar becomes a line."""
+        if self.task is not None:
+            self.bar.remove_task(self.task)
+            self.task = None
+        what = "kept" if reused else f"{seconds:.0f} s"
+        line = words("  ").append("done", "green").append(f" {shown(name):32} ").append(what, "dim")
+        self.console.print(line)

@@ -1,0 +1,136 @@
+"""Files and folders that are there whole or not at all, also after a kill or a power cut.
+
+What counts is the order: the content reaches the disk before the name does. What a kill leaves half
+written bears a name that nobody reads (`*.tmp`). Nothing here knows what is written.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from exante.errors import InputError
+
+UNFINISHED = ".tmp"
+"""End of the name of a file that is being written."""
+
+
+@contextmanager
+def replaced(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
+    """A file to write, which takes the place of `path` when it is whole.
+
+    After an error `path` is what it was before, or absent.
+
+    Raises:
+        InputError: there is no such folder, or nothing can be written there.
+    """
+    temporary = path.with_name(path.name + UNFINISHED)
+    with _new_file(temporary, path, mode) as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) whole."""
+    with replaced(path) as file:
+        file.write(text)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole."""
+    with replaced(path, "wb") as file:
+        file.write(content)
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a file's content whole."""
+    with source.open("rb") as content, replaced(target, "wb") as file:
+        shutil.copyfileobj(content, file, 1 << 20)
+
+
+@contextmanager
+def new_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which gets the name of `target` when it is whole.
+
+    `target` may be there if it is empty. What an interrupted try left is begun anew.
+    """
+    partial = target.with_name(f"{target.name}{UNFINISHED}")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    yield partial
+    put_in_place(partial, target)
+
+
+def put_in_place(finished: Path, target: Path) -> None:
+    """Give a finished file or folder its name; everything in it is on the disk before."""
+    if finished.is_dir():
+        sync_tree(finished)
+    else:
+        _sync(finished)
+    finished.replace(target)
+    sync_folder(target.parent)
+
+
+def sync_tree(folder: Path) -> None:
+    """Return when all files of a folder are on the disk, and their names."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            _sync(Path(place) / name)
+        sync_folder(Path(place))
+
+
+def sync_folder(folder: Path) -> None:
+    """Return when the names in a folder are on the disk."""
+    _sync(folder, os.O_DIRECTORY)
+
+
+def drop_unfinished(folder: Path) -> None:
+    """Remove what interrupted processes left half written in a folder and below."""
+    for path in _unfinished(folder):
+        path.unlink()
+
+
+def _new_file(temporary: Path, path: Path, mode: str) -> IO[Any]:
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if "b" in mode:
+            return temporary.open(mode)
+        return temporary.open(mode, encoding="utf-8", newline="")
+    except OSError as error:
+        # What a user can mend is a message; a full disk and a broken one stay what they are.
+        if error.errno not in _THEIRS:
+            raise
+        raise InputError(
+            f"cannot be written: {error.strerror}",
+            where=str(path),
+            fix="choose a place in a folder that is there and that you may write to",
+        ) from None
+
+
+_THEIRS = (
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENAMETOOLONG),
+)
+
+
+def _unfinished(folder: Path) -> Iterable[Path]:
+    return [path for path in folder.rglob(f"*{UNFINISHED}") if path.is_file() or path.is_symlink()]
+
+
+def _sync(path: Path, flags: int = 0) -> None:
+    if path.is_symlink():
+        return  # Its target is somebody else's; the link itself stands in its folder.
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

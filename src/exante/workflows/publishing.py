@@ -1,0 +1,35 @@
+"""The outcome of a run on the hub."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from exante.models.adapters import is_adapter
+from exante.models.hub import check_ready, gather, require_id, upload
+from exante.models.merging import merge_folder
+from exante.stages.card import card_of
+from exante.stages.runs import final_model
+
+
+def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None = None) -> str:
+    """Gather and upload the outcome of a run; a line that says where it is.
+
+    An adapter is merged: it names its base by a path of this machine, where nobody else finds it.
+
+    Raises:
+        InputError: the run has no model, or the hub cannot be used from here.
+        RunError: the upload failed.
+    """
+    require_id(to)
+    if folder is None:
+        check_ready(to)
+    text, model = card_of(run, name=to), final_model(run)
+    with tempfile.TemporaryDirectory(prefix="exante-push-") as place:
+        if is_adapter(model):
+            merge_folder(model, Path(place) / "merged")
+            model = Path(place) / "merged"
+        names = gather(model, text, folder or Path(place) / "upload")
+        if folder is not None:
+            return f"{folder}: {', '.join(names)}"
+        return upload(Path(place) / "upload", to, private=private)

@@ -1,0 +1,258 @@
+"""How each page's commands are run here: what they find, and what is made small or left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+V = TypeVar("V")
+
+FEW = {"harmful": 1, "benign": 2, "borderline": 1, "capability": 0}
+_SHORT = {"n": 2, "temperature": 1.0, "max_new_tokens": 8}
+
+
+def sets(changes: Mapping[str, Any]) -> tuple[str, ...]:
+    """The changes as words of a command."""
+    return tuple(
+        word for key, value in changes.items() for word in ("--set", f"{key}={json.dumps(value)}")
+    )
+
+
+CHANGES: dict[str, Any] = {
+    "turn_tokens": 160,
+    **{
+        f"{step}.families": ["direct"]
+        for step in ("training_prompts", "round_prompts", "validation_prompts", "suite")
+    },
+    "training_prompts.limits": {"harmful": 3, "benign": 3, "borderline": 2, "capability": 0},
+    **{f"{step}.limits": FEW for step in ("round_prompts", "validation_prompts", "suite")},
+    "refusal_sft.train.epochs": 1,
+    "taught.train.epochs": 1,
+    "shortened.repeat": 1,
+    "sampled.sampling": _SHORT,
+    "shortened.sampled.sampling": _SHORT,
+    **{
+        f"{step}.sampling.max_new_tokens": 8
+        for step in (
+            "taught_sampled",
+            "tuned_sampled",
+            "shortened.check_sampled",
+            "evaluation.sampled",
+        )
+    },
+    "latency.timed.count": 4,
+    "latency.timed.max_new_tokens": 8,
+}
+"""A whole run of ERPO in some fifteen seconds of one core."""
+ALIGN = sets(CHANGES)
+EVALUATE = (*sets({"evaluation.sampled.sampling.max_new_tokens": 8, "turn_tokens": 160}),)
+SMALL = {"align": ALIGN, "evaluate": EVALUATE}
+"""Words that are added to a command, unless a page says how it is run."""
+
+HUB = {name: "./models/qwen" for name in ("Qwen/Qwen3-4B", "Qwen/Qwen3-8B", "Qwen/Qwen3-32B")} | {
+    "./my-model": "./models/tiny",
+    "MODEL": "./models/tiny",
+    "./attacker-model": "./models/tiny",
+}
+"""Small models for those that cannot be had here."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How one command is run."""
+
+    add: tuple[str, ...] = ()
+    """Further words, in the place of those of `SMALL`."""
+    swap: Mapping[str, str] = field(default_factory=dict)
+    """Words in the place of words."""
+    planned: str = ""
+    """Why everything up to the first step is done, and no step."""
+    parsed: str = ""
+    """Why it is only held against the command line."""
+    code: int = 0
+    """Its exit code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """What the blocks of a page need."""
+
+    runs: tuple[str, ...] = ()
+    """Run folders that are there."""
+    files: tuple[str, ...] = ()
+    """Files of `stand_ins.FILES` that are there."""
+    saves: Mapping[str, str] = field(default_factory=dict)
+    """File that a block becomes, by how the block begins."""
+    ways: Mapping[str, Way] = field(default_factory=dict)
+    """By how a command begins."""
+    otherwise: Way = Way()
+    """How other commands of the page are run."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """What the shell would put in the place of `$name`."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Why nothing can check a block, by how it begins."""
+    swap: Mapping[str, str] = field(default_factory=dict)
+    """Texts in the place of texts, in the page's Python and files."""
+
+    def changed(self, text: str) -> str:
+        """The text of a block with what cannot be had here replaced."""
+        for old, new in self.swap.items():
+            text = text.replace(old, new)
+        return text
+
+
+def at(table: Mapping[str, V], text: str) -> V | None:
+    """The entry whose key the text begins with, the longest of them."""
+    found = max((key for key in table if text.startswith(key)), key=len, default=None)
+    return None if found is None else table[found]
+
+
+def until(step: str, *more: str) -> Way:
+    """Really run, up to this step."""
+    return Way(add=(*ALIGN, "--until", step, *more))
+
+
+_LONG = "it takes minutes to hours; every step of it runs in other tests"
+_HTTP = "it answers until it is stopped; tests/serving runs it"
+_NETWORK = "there is no network"
+_TIMED = "it measures for minutes on an idle machine"
+_EXTRA = "an extra, which has tests of its own"
+
+PAGES: dict[str, Page] = {
+    "README.md": Page(
+        files=("policy.md", "mix.yaml", "prompts.jsonl"),
+        ways={
+            "exante align --model Qwen/Qwen3-4B": until("refusal_sft"),
+            "exante serve": Way(planned=_HTTP),
+        },
+        runs=("runs/demo",),
+        swap={'output="runs/demo"': 'output="runs/demo", **DEMO'},
+    ),
+    "CONTRIBUTING.md": Page(unread={"cli > api": "lint-imports checks it"}),
+    "docs/compare.md": Page(
+        files=("prompts.jsonl",),
+        saves={"name: anchored_dpo": "mine.yaml"},
+        ways={"exante compare": Way(planned=_LONG)},
+    ),
+    "docs/data.md": Page(
+        files=(
+            "train.jsonl",
+            "harmbench/adv_training_behaviors.csv",
+            "advbench/harmful_behaviors.csv",
+            "xstest_prompts.csv",
+            "harmless_val.json",
+            "STAR-1.json",
+            "harmbench_behaviors_text_val.csv",
+            "pku_pairs.json",
+        ),
+        saves={"portions:": "mix.yaml", "name: offline": "offline.yaml"},
+        swap={
+            '"hub:PKU-Alignment/PKU-SafeRLHF#test", format: pku,': "pku_pairs.json, "
+            "format: pku_pairs,"
+        },
+        ways={
+            "exante align --model ./my-model --data train.jsonl": until("training_prompts"),
+            "exante align --model ./my-model --data mix.yaml": until(
+                "training_prompts", "-o", "runs/mixed"
+            ),
+            "exante data check hub:": Way(parsed=_NETWORK),
+        },
+    ),
+    "docs/design.md": Page(unread={"rules + prompts ──► reason": "a drawing"}),
+    "docs/evaluation.md": Page(
+        runs=("runs/demo",),
+        files=("a.csv", "b.csv", "c.csv"),
+        ways={
+            "exante evaluate miniature runs/demo": Way(
+                add=(*EVALUATE, *sets({"suite.limits": FEW, "suite.families": ["direct"]}))
+            ),
+            "exante evaluate MODEL": Way(planned=_LONG),
+        },
+    ),
+    "docs/evaluation-ecosystem.md": Page(
+        runs=("runs/demo",),
+        ways={"exante export": Way(parsed=_EXTRA)},
+        saves={"# target.py": "target.py"},
+        unread={
+            "from exante.integrations.assistant import Assistant\nfrom pyrit": "PyRIT needs an "
+            "environment of its own"
+        },
+    ),
+    "docs/faithfulness.md": Page(
+        runs=("runs/demo",), ways={"exante evaluate runs/demo --faithfulness": Way(planned=_LONG)}
+    ),
+    "docs/faq.md": Page(
+        runs=("runs/monday", "runs/tuesday", "runs/check"),
+        files=("train.jsonl", "c.csv", "strongreject_dataset.csv"),
+        ways={"exante align --set": until("training_prompts")},
+    ),
+    "docs/methods.md": Page(
+        unread=dict.fromkeys(
+            (
+                "L = weight *",
+                "-log sigmoid(c_costlier",
+                "D(m) = beta",
+                "L_preference + eta",
+                "L = 1/N",
+                "−log P(r",
+                "M₁ = (random₁",
+            ),
+            "a formula",
+        )
+    ),
+    "docs/performance.md": Page(ways={"exante bench": Way(parsed=_TIMED)}),
+    # The examples of help texts; other pages run most of these commands.
+    "docs/reference/commands.md": Page(
+        runs=("runs/demo", "runs/mine", "runs/monday", "runs/tuesday", "runs/check"),
+        files=("policy.md", "train.jsonl", "prompts.jsonl", "mix.yaml", "behaviors.csv"),
+        otherwise=Way(parsed="other pages run it, or a test of its own"),
+        ways={
+            command: Way()
+            for command in (
+                "exante card",
+                "exante cp",
+                "exante data check",
+                "exante data mix",
+                "exante diff",
+                "exante doctor",
+                "exante ls",
+                "exante miniature sample",
+                "exante recipes",
+                "exante rules check",
+                "exante rules new",
+                "exante rules show",
+                "exante suites",
+            )
+        }
+        | {"exante suites check": Way(parsed=_NETWORK)},
+        unread={"exante ": "usage, which typer writes"},
+    ),
+    "docs/reference/python.md": Page(runs=("runs/demo",)),
+    "docs/results.md": Page(
+        runs=("runs/demo", "runs/seed-0", "runs/seed-1", "runs/seed-2"),
+        variables={"s": "0"},
+        ways={"exante align --seed": Way(parsed=_LONG)},
+    ),
+    "docs/rules.md": Page(
+        runs=("runs/mine", "runs/a"),
+        files=("policy.md", "prompts.jsonl", "q.jsonl", "rules-v1.yaml", "mine.yaml", "mine2.yaml"),
+        ways={
+            "exante align --rules rules.yaml --data prompts.jsonl --reuse": until("traces"),
+            "exante align --rules mine2.yaml --data q.jsonl": Way(add=ALIGN),
+        },
+    ),
+    "docs/search-attacks.md": Page(
+        runs=("runs/demo",), ways={"exante evaluate": Way(planned=_LONG)}
+    ),
+    "docs/suites.md": Page(
+        files=("behaviors_val.csv", "mine.csv", "train.jsonl", "strongreject_dataset.csv"),
+        ways={
+            "exante evaluate ./my-model --suite xstest": Way(planned=_NETWORK),
+            "exante evaluate ./my-model --suite mine.csv": Way(
+                add=(*EVALUATE, "--attacks", "direct")
+            ),
+        },
+    ),
+}
