@@ -9,12 +9,13 @@ STAMP := .venv/.installed
 AUDIT ?= .venv/audit
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check audit format docs build-miniature clean
+.PHONY: help demo test check audit fuzz format docs build-miniature clean
 
 help:
 	@echo "make demo             align the embedded model with ERPO; results in runs/demo"
 	@echo "make test             all checks and tests"
 	@echo "make audit            ask for known vulnerabilities of the pinned packages; needs a network"
+	@echo "make fuzz             look for inputs that break a parser, for SECONDS=600 (Linux)"
 	@echo "make format           put the source into its standard form"
 	@echo "make docs             build the documentation in site/; a broken link fails"
 	@echo "make build-miniature  make the embedded base model anew"
@@ -41,6 +42,12 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pytest --numprocesses 2
+
+# Not a part of the checks: it takes minutes, and ends with 1 if anything was found.
+SECONDS ?= 600
+fuzz: $(STAMP)
+	@$(PIP) --editable '.[dev,fuzz]'
+	PYTHONPATH=src:. $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --found runs/fuzz
 
 format: $(STAMP)
 	$(BIN)/ruff format

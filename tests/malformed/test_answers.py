@@ -17,7 +17,8 @@ from exante.teachers import Assignment
 from exante.teachers.policies import _read
 from exante.teachers.speaking import _draft
 
-_TAUGHT = f"[full]\n{_TRACE}\n[brief]\n{_TRACE}\n[terse]\n{_TRACE}\n[answer]\nNo."
+_LEVEL = _TRACE.partition("</think>")[0].removeprefix("<think>")
+_TAUGHT = f"[full]\n{_LEVEL}\n[brief]\n{_LEVEL}\n[terse]\n{_LEVEL}\n[answer]\nNo."
 
 
 def _defects(text: str) -> list[str]:
