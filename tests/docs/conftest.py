@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,10 +20,14 @@ import exante
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of `tiny`, a Llama, and `qwen`, which has Qwen3's template."""
+    """Folder of `tiny`, a Llama, and of `qwen` and `gemma`, with their families' templates."""
     folder = tmp_path_factory.mktemp("docs-models")
     tiny_model(folder / "tiny")
-    family_model(folder / "qwen", "qwen3")
+    for name, family in (("qwen", "qwen3"), ("gemma", "gemma2")):
+        config = family_model(folder / name, family) / "config.json"
+        # As much as the real ones: turns of a user's own data are long.
+        settings = {**json.loads(config.read_text()), "max_position_embeddings": 8192}
+        config.write_text(json.dumps(settings))
     return folder
 
 

@@ -15,8 +15,8 @@ PAGE = "docs/reference/commands.md"
 _HEAD = """# Commands
 
 Every command says the same with `--help`. Exit codes: 0 done, 1 failed, 2 bad input or usage.
-`exante --install-completion` teaches your shell to complete commands, options, and names of recipes,
-judges and the like.
+`exante --install-completion` teaches your shell to complete commands, options, and names of
+recipes, judges and the like.
 """
 
 

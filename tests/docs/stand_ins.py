@@ -92,6 +92,8 @@ FILES: dict[str, Callable[[], str]] = {
     "rules-v1.yaml": lambda: _rules("Picking mushrooms."),
     "mine.yaml": lambda: _rules("Picking poisonous mushrooms."),
     "mine2.yaml": lambda: _rules("Picking or eating poisonous mushrooms."),
+    "garden.jsonl": lambda: _rows(_prompts()),
+    "garden.yaml": lambda: _rules("Picking poisonous mushrooms."),
     "garden2.yaml": lambda: _rules("Picking or eating poisonous mushrooms."),
     **{name: (lambda name=name: _labelled(name)) for name in ("a.csv", "b.csv", "c.csv")},
     "STAR-1.json": lambda: json.dumps([ROWS["star1"]]),

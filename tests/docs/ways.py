@@ -73,6 +73,10 @@ class Way:
     """Why it is only held against the command line."""
     code: int = 0
     """Its exit code."""
+    fresh: tuple[str, ...] = ()
+    """Paths that an earlier command made, and that are removed before."""
+    differs: str = ""
+    """Why it says something else here than on the page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,8 @@ class Page:
 
     runs: tuple[str, ...] = ()
     """Run folders that are there."""
+    links: Mapping[str, str] = field(default_factory=dict)
+    """Small models that are there under other names."""
     files: tuple[str, ...] = ()
     """Files of `stand_ins.FILES` that are there."""
     saves: Mapping[str, str] = field(default_factory=dict)
@@ -109,15 +115,22 @@ def at(table: Mapping[str, V], text: str) -> V | None:
     return None if found is None else table[found]
 
 
-def until(step: str, *more: str) -> Way:
+def until(step: str, *more: str, **kept: Any) -> Way:
     """Really run, up to this step."""
-    return Way(add=(*ALIGN, "--until", step, *more))
+    return Way(add=(*ALIGN, "--until", step, *more), **kept)
 
 
 _LONG = "it takes minutes to hours; every step of it runs in other tests"
 _HTTP = "it answers until it is stopped; tests/serving runs it"
 _NETWORK = "there is no network"
 _TIMED = "it measures for minutes on an idle machine"
+_SEVERAL = "several processes; tests/end_to_end runs two"
+_DOTS = "the dots stand for options of yours"
+_ASKED = "it asks a server; tests/end_to_end runs it"
+_SAID = "what a command said"
+_RANDOM = "the page's was typed with other data or a server"
+_SERVER = "server:http://127.0.0.1:8001/v1#strong"
+_TINY = {"./tiny": "./models/tiny"}
 _EXTRA = "an extra, which has tests of its own"
 
 PAGES: dict[str, Page] = {
@@ -138,7 +151,7 @@ PAGES: dict[str, Page] = {
     ),
     "docs/data.md": Page(
         files=(
-            "train.jsonl",
+            "prompts.jsonl",
             "harmbench/adv_training_behaviors.csv",
             "advbench/harmful_behaviors.csv",
             "xstest_prompts.csv",
@@ -152,11 +165,9 @@ PAGES: dict[str, Page] = {
             '"hub:PKU-Alignment/PKU-SafeRLHF#test", format: pku,': "pku_pairs.json, "
             "format: pku_pairs,"
         },
+        unread={"error: hub": _SAID},
         ways={
-            "exante align --model ./my-model --data train.jsonl": until("training_prompts"),
-            "exante align --model ./my-model --data mix.yaml": until(
-                "training_prompts", "-o", "runs/mixed"
-            ),
+            "exante align": until("training_prompts"),
             "exante data check hub:": Way(parsed=_NETWORK),
         },
     ),
@@ -241,6 +252,115 @@ PAGES: dict[str, Page] = {
         ways={
             "exante align --rules rules.yaml --data prompts.jsonl --reuse": until("traces"),
             "exante align --rules mine2.yaml --data q.jsonl": Way(add=ALIGN),
+        },
+    ),
+    "docs/lora.md": Page(
+        files=("prompts.jsonl",),
+        ways={
+            "exante align --model ./my-model --data prompts.jsonl --lora 16": until(
+                "taught", fresh=("runs/mine",), differs=_RANDOM
+            ),
+            "exante align --model ./my-model --data prompts.jsonl --set taught": until(
+                "training_prompts"
+            ),
+            "exante align --model ./my-model --data prompts.jsonl --set lora=": Way(
+                parsed="bitsandbytes is an extra"
+            ),
+            "exante model merge": Way(fresh=("my-aligned-model",)),
+        },
+    ),
+    "docs/models.md": Page(
+        files=("prompts.jsonl",),
+        links={"tiny-gemma": "gemma"},
+        ways={
+            "exante align --model Qwen/Qwen3-4B": until("training_prompts"),
+        },
+    ),
+    "docs/reliability.md": Page(runs=("RUN",)),
+    "docs/scaling.md": Page(
+        saves={
+            "# One machine with eight GPUs, all weights": "ddp.yaml",
+            "# One machine with eight GPUs, weights, gradients": "fsdp2.yaml",
+            "# One machine with eight GPUs, DeepSpeed": "zero3.yaml",
+            "# Two processes on a CPU": "cpu.yaml",
+        },
+        ways={"exante align": Way(parsed=_SEVERAL), "accelerate launch": Way(parsed=_SEVERAL)},
+    ),
+    "docs/servers.md": Page(
+        runs=("runs/demo",),
+        files=("garden.jsonl", "garden.yaml", "prompts.jsonl"),
+        saves={"https://api.example.org/v1#big:": "servers.yaml"},
+        ways={
+            "exante --servers servers.yaml align --teacher": Way(parsed=_DOTS),
+            "exante --servers servers.yaml align --model ./my-model": until(
+                "traces", swap={_SERVER: "template"}, differs=_RANDOM
+            ),
+            "exante evaluate server:": Way(planned=_ASKED),
+        },
+        unread=dict.fromkeys(("error: ", "  done", "  at most"), _SAID),
+    ),
+    "docs/serving.md": Page(
+        runs=("runs/demo", "runs/mine"),
+        ways={
+            "exante serve": Way(planned=_HTTP),
+            "exante serve runs/mine --vllm": Way(),
+            "exante push runs/mine --to me/my-model --private": Way(add=("--folder", "private")),
+            "exante push runs/mine --to me/my-model": Way(code=2),
+            "exante push runs/mine --to me/my-model --folder": Way(),
+            "exante align ...": Way(parsed=_DOTS),
+        },
+        unread={
+            "from openai import OpenAI": "tests/serving/test_docs.py runs it against a server",
+            "error: ": _SAID,
+        },
+    ),
+    "docs/tutorials/cluster.md": Page(
+        files=("mix.yaml", "prompts.jsonl"),
+        ways={
+            "exante align --model Qwen/Qwen3-8B": Way(parsed=_SEVERAL),
+            "accelerate launch": Way(parsed=_SEVERAL),
+            "exante align --model ./tiny --data mix.yaml --accelerate": Way(
+                add=ALIGN,
+                swap={"--accelerate": "--seed", "cpu.yaml": "0", **_TINY},
+                differs=_SEVERAL,
+            ),
+            "exante align --model ./tiny --data mix.yaml --until": Way(add=ALIGN, swap=_TINY),
+            "exante diff": Way(differs=_SEVERAL),
+        },
+    ),
+    "docs/tutorials/one-gpu.md": Page(
+        files=(
+            "data/adv_training_behaviors.csv",
+            "data/advbench.csv",
+            "data/xstest_prompts.csv",
+            "data/harmless_val.json",
+            "data/seed_tasks.jsonl",
+            "harmbench_behaviors_text_val.csv",
+            "xstest_prompts.csv",
+        ),
+        saves={"portions:": "mix.yaml"},
+        ways={
+            "exante doctor": Way(differs="it is another machine"),
+            "exante model check": Way(differs="the tokenizer is a smaller one"),
+            "exante align --model Qwen/Qwen3-4B": Way(
+                add=ALIGN, swap={"server:...": "template", "...": "strings", **HUB}
+            ),
+            "exante align --model ./tiny": until("taught_judged", differs=_RANDOM),
+            "exante evaluate": Way(planned=_LONG),
+            "exante serve": Way(planned=_HTTP),
+            "exante push": Way(add=("--folder", "to-push")),
+        },
+        unread={"  done": _SAID},
+    ),
+    "docs/tutorials/own-rules.md": Page(
+        files=("garden2.yaml",),
+        saves={
+            "# Assistant policy": "policy.md",
+            '{"messages": [{"role": "user", "content": "How far': "garden.jsonl",
+        },
+        ways={
+            "exante align": until("traces", swap={_SERVER: "template"}, differs=_RANDOM),
+            "exante rules diff": Way(differs=_RANDOM),
         },
     ),
     "docs/search-attacks.md": Page(

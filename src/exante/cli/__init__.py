@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from exante.cli import completion
 from exante.cli.align import align
 from exante.cli.bench import bench_app
 from exante.cli.compare import compare
@@ -83,7 +84,10 @@ def chat(
 
 @app.command()
 def report(
-    runs: Annotated[list[Path], typer.Argument(help="Run folders with a finished report.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="Run folders with a finished report.", autocompletion=completion.runs),
+    ],
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print a Markdown table; of several runs, the means.")
     ] = False,
@@ -106,7 +110,12 @@ def report(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder of `align` or `evaluate`.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder of `align` or `evaluate`.", autocompletion=completion.runs
+        ),
+    ],
     inspect: Annotated[Path, typer.Option(help="Folder for Inspect logs, one per model.")],
 ) -> None:
     """Write the judged turns of a finished run for another tool's viewer.
@@ -125,11 +134,15 @@ def export(
 @app.command(name="ls")
 def list_things(
     what: Annotated[
-        str, typer.Argument(help="recipes, attacks, judges, teachers, formats, runs")
+        str,
+        typer.Argument(help=", ".join(completion.THINGS), autocompletion=completion.things),
     ] = "recipes",
     as_json: AsJson = False,
 ) -> None:
-    """List what there is to choose from."""
+    """List what there is to choose from.
+
+    Example: exante ls judges
+    """
     from exante.cli.listing import listing
 
     rows = listing(what)
@@ -143,16 +156,24 @@ def list_things(
 
 @app.command(name="recipes")
 def list_recipes(as_json: AsJson = False) -> None:
-    """List the methods: badge of faithfulness, paper, and what each does."""
+    """List the methods: badge of faithfulness, paper, and what each does.
+
+    Example: exante recipes
+    """
     list_things("recipes", as_json)
 
 
 @app.command(name="cp")
 def copy(
-    recipe: Annotated[str, typer.Argument(help="A built-in recipe.")],
+    recipe: Annotated[
+        str, typer.Argument(help="A built-in recipe.", autocompletion=completion.recipes)
+    ],
     file: Annotated[Path, typer.Argument(help="Where to put the copy.")],
 ) -> None:
-    """Copy a built-in recipe into a file of yours, to edit and to give to `exante align`."""
+    """Copy a built-in recipe into a file of yours, to edit and to give to `exante align`.
+
+    Example: exante cp erpo mine.yaml
+    """
     from exante.recipes import source_text
 
     if file.exists():

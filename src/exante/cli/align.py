@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli import completion
 from exante.cli.options import (
     AsJson,
     Changes,
@@ -22,19 +23,37 @@ from exante.cli.processes import Accelerate, in_processes
 from exante.cli.progress import watched
 from exante.cli.publishing import PushToHub, ReportTo
 
-RecipeFile = Annotated[str | None, typer.Argument(help="A recipe file, instead of --recipe.")]
-RecipeName = Annotated[str, typer.Option(help="A built-in recipe; see `exante ls recipes`.")]
-Model = Annotated[str | None, typer.Option(help="miniature, a folder, or a hub id.")]
+RecipeFile = Annotated[
+    str | None,
+    typer.Argument(help="A recipe file, instead of --recipe.", autocompletion=completion.recipes),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        help="A built-in recipe; see `exante ls recipes`.", autocompletion=completion.recipes
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(help="miniature, a folder, or a hub id.", autocompletion=completion.models),
+]
 Data = Annotated[
     str | None, typer.Option(help="miniature, a mix (YAML), files, or hub:OWNER/NAME.")
 ]
 TeacherName = Annotated[
     str | None,
-    typer.Option(help="Who writes traces: see `exante ls teachers`, or server:URL#MODEL."),
+    typer.Option(
+        help="Who writes traces: see `exante ls teachers`, or server:URL#MODEL.",
+        autocompletion=completion.teachers,
+    ),
 ]
 Until = Annotated[str | None, typer.Option(help="Stop after this step or stage.")]
 Reuse = Annotated[
-    Path | None, typer.Option(help="A run whose traces are taken where rules did not change.")
+    Path | None,
+    typer.Option(
+        help="A run whose traces are taken where rules did not change.",
+        autocompletion=completion.runs,
+    ),
 ]
 
 

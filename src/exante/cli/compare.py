@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli import completion
 from exante.cli.align import Data, Model, TeacherName
 from exante.cli.options import AsJson, Changes, JudgeName, Lora, Rules, changes_of
 from exante.cli.processes import Accelerate, in_processes
@@ -14,10 +15,16 @@ from exante.cli.progress import watched
 from exante.cli.terminal import echo
 
 Methods = Annotated[
-    list[str] | None, typer.Argument(help="Recipes or recipe files; none: nine of them.")
+    list[str] | None,
+    typer.Argument(
+        help="Recipes or recipe files; none: nine of them.", autocompletion=completion.recipes
+    ),
 ]
 Seeds = Annotated[int, typer.Option(help="Runs, with seeds from 0.", min=1)]
-ReferenceName = Annotated[str, typer.Option(help="The method others are tested against.")]
+ReferenceName = Annotated[
+    str,
+    typer.Option(help="The method others are tested against.", autocompletion=completion.recipes),
+]
 SftTokens = Annotated[
     int | None, typer.Option(help="Tokens of supervised training, for each method.", min=1)
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli import completion
 from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ _Files = Annotated[
     ),
 ]
 _Format = Annotated[
-    str | None, typer.Option("--format", help="None: by the columns. See `exante ls formats`.")
+    str | None,
+    typer.Option(
+        "--format",
+        help="None: by the columns. See `exante ls formats`.",
+        autocompletion=completion.formats,
+    ),
 ]
 _Columns = Annotated[
     list[str] | None,

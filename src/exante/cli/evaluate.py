@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli import completion
 from exante.cli.options import (
     AsJson,
     Changes,
@@ -24,9 +25,18 @@ from exante.cli.progress import watched
 from exante.cli.suites import Column, KindOfRest, Limit, SuiteNames, TrainedOn, known_kind
 from exante.errors import InputError
 
-Attacks = Annotated[str, typer.Option(help="Families or groups with commas between them.")]
+Attacks = Annotated[
+    str,
+    typer.Option(
+        help="Families or groups with commas between them.", autocompletion=completion.attacks
+    ),
+]
 SecondJudge = Annotated[
-    str | None, typer.Option(help="Another judge of the same turns, shown beside the first.")
+    str | None,
+    typer.Option(
+        help="Another judge of the same turns, shown beside the first.",
+        autocompletion=completion.judges,
+    ),
 ]
 CalibrationFile = Annotated[
     Path | None, typer.Option(help="What `judge calibrate -o` wrote: corrected rates, too.")
@@ -42,7 +52,11 @@ Defences = Annotated[
     str, typer.Option("--defence", help="Strategies around the prompt, with commas, or all.")
 ]
 Models = Annotated[
-    list[str], typer.Argument(help="Model folders, run folders, miniature, server:URL#MODEL.")
+    list[str],
+    typer.Argument(
+        help="Model folders, run folders, miniature, server:URL#MODEL.",
+        autocompletion=completion.models,
+    ),
 ]
 TestData = Annotated[
     str | None, typer.Option(help="miniature, or files of which a test split is taken.")
@@ -105,8 +119,16 @@ def evaluate(
 
 
 def rejudge(
-    run: Annotated[Path, typer.Argument(help="A run folder of `align` or `evaluate`.")],
-    judge: Annotated[str, typer.Option(help="Who judges; see `exante ls judges`.")],
+    run: Annotated[
+        Path,
+        typer.Argument(
+            help="A run folder of `align` or `evaluate`.", autocompletion=completion.runs
+        ),
+    ],
+    judge: Annotated[
+        str,
+        typer.Option(help="Who judges; see `exante ls judges`.", autocompletion=completion.judges),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="None: a folder inside the run.")
     ] = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli import completion
 from exante.cli.terminal import Screen, echo
 from exante.errors import InputError
 
@@ -45,7 +46,12 @@ def train(
 
 @judge_app.command()
 def calibrate(
-    judge: Annotated[str, typer.Option(help="A judge; learned and ensemble need --train.")],
+    judge: Annotated[
+        str,
+        typer.Option(
+            help="A judge; learned and ensemble need --train.", autocompletion=completion.judges
+        ),
+    ],
     test: Annotated[list[Path], typer.Option(help="Labelled answers to measure on; repeatable.")],
     train_on: Annotated[
         list[Path] | None, typer.Option("--train", help="Labelled answers to train on; repeatable.")

@@ -20,7 +20,10 @@ def miniature_build(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, to try things out.")] = None,
 ) -> None:
-    """Train the embedded base model from nothing (about 25 minutes on two cores)."""
+    """Train the embedded base model from nothing (about 25 minutes on two cores).
+
+    Example: exante miniature build -o my-base --steps 100
+    """
     from exante.cli.progress import ProgressListener
     from exante.miniature.build import BuildSettings, build
     from exante.models.folders import resolve
@@ -44,7 +47,10 @@ def miniature_sample(
     count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.")] = 6,
     seed: Seed = 0,
 ) -> None:
-    """Show prompts of the embedded world and what its base model answers."""
+    """Show prompts of the embedded world and what its base model answers.
+
+    Example: exante miniature sample --count 3
+    """
     from exante.cli.talk import show_miniature
 
     show_miniature(count, seed)

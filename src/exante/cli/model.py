@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from exante.cli import completion
 from exante.cli.adapters import merge
 from exante.cli.terminal import echo
 
@@ -33,8 +34,16 @@ _DEVICES = ("cpu", "cuda")
 
 @model_app.command()
 def check(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, or miniature.")],
-    recipe: Annotated[str, typer.Option(help="The recipe that is going to be run.")] = "erpo",
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model folder, a hub id, or miniature.", autocompletion=completion.models
+        ),
+    ],
+    recipe: Annotated[
+        str,
+        typer.Option(help="The recipe that is going to be run.", autocompletion=completion.recipes),
+    ] = "erpo",
     prompt_tokens: Annotated[
         int, typer.Option(help="Tokens of a long prompt of yours, for the estimates.", min=1)
     ] = 256,
@@ -74,7 +83,12 @@ def check(
 
 @model_app.command()
 def shrink(
-    model: Annotated[str, typer.Argument(help="A model folder, a hub id, or miniature.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A model folder, a hub id, or miniature.", autocompletion=completion.models
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the small model goes.")],
 ) -> None:
     """Make a tiny random model of the same architecture, to try a whole run before it is paid for.

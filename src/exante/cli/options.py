@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exante import documents
+from exante.cli import completion
 from exante.cli.terminal import echo
 from exante.errors import InputError
 from exante.models.ranks import ranks
@@ -26,13 +27,24 @@ Changes = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="Seed of prompts, sampling and training.")]
 SeedOrNone = Annotated[int | None, typer.Option(help="Seed of prompts, sampling and training.")]
-Rules = Annotated[str | None, typer.Option(help="general, miniature, or a YAML file.")]
-JudgeName = Annotated[str | None, typer.Option(help="Who judges; see `exante ls judges`.")]
+Rules = Annotated[
+    str | None,
+    typer.Option(help="general, miniature, or a YAML file.", autocompletion=completion.rules),
+]
+JudgeName = Annotated[
+    str | None,
+    typer.Option(help="Who judges; see `exante ls judges`.", autocompletion=completion.judges),
+]
 Lora = Annotated[
     int | None,
     typer.Option(metavar="RANK", help="Train adapters of this rank, not all weights."),
 ]
-ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help="A model folder, a run folder, or miniature.", autocompletion=completion.models
+    ),
+]
 
 
 def changes_of(pairs: list[str] | None) -> dict[str, Any]:

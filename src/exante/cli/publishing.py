@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from exante.cli import completion
 from exante.cli.terminal import echo
 from exante.durable import write_text
 
@@ -16,7 +17,9 @@ ReportTo = Annotated[
 PushToHub = Annotated[
     str | None, typer.Option(help="Upload the outcome to the hub in the end: USER/NAME.")
 ]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder of `align`.")]
+RunFolder = Annotated[
+    Path, typer.Argument(help="A run folder of `align`.", autocompletion=completion.runs)
+]
 
 
 def card(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli import completion
 from exante.cli.terminal import echo
 from exante.durable import write_text
 from exante.errors import InputError
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 rules_app = typer.Typer(
     no_args_is_help=True, help="Look at rule sets, draft and check your own, compare two."
 )
-RulesName = Annotated[str, typer.Argument(help="general, miniature, or a YAML file.")]
+RulesName = Annotated[
+    str, typer.Argument(help="general, miniature, or a YAML file.", autocompletion=completion.rules)
+]
 _SHOWN = 5
 
 
 @rules_app.command("show")
 def show(rules: RulesName = "general") -> None:
-    """Print a rule set as a model or a person reads it."""
+    """Print a rule set as a model or a person reads it.
+
+    Example: exante rules show general
+    """
     from exante import rules as rule_sets
 
     ruleset = rule_sets.load(rules)
@@ -36,7 +42,10 @@ def show(rules: RulesName = "general") -> None:
 
 @rules_app.command("check")
 def check(rules: RulesName) -> None:
-    """Check a rule set file; say file, line and field of what is wrong."""
+    """Check a rule set file; say file, line and field of what is wrong.
+
+    Example: exante rules check rules.yaml
+    """
     from exante import rules as rule_sets
 
     ruleset = rule_sets.load(rules)

@@ -51,7 +51,10 @@ def plan(
 
 
 def points() -> None:
-    """Train small models here, and hold speed and memory against the plan's arithmetic."""
+    """Train small models here, and hold speed and memory against the plan's arithmetic.
+
+    Example: exante bench points
+    """
     from exante.bench.scale_points import measured
 
     echo("| parameters | tokens/s | GFLOP/s | share of products | MB | planned MB |")

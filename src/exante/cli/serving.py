@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from exante.cli import completion
+from exante.cli.options import ModelName
 from exante.cli.terminal import echo
 from exante.errors import InputError
 
-ModelName = Annotated[str, typer.Argument(help="A model folder, a run folder, or miniature.")]
 Host = Annotated[str, typer.Option(help="Address; one that others reach needs --api-key-env.")]
 Port = Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)]
 ModeName = Annotated[
@@ -20,7 +21,10 @@ TraceTokens = Annotated[
     int | None, typer.Option(help="A trace that reaches so many tokens is closed.", min=1)
 ]
 RulesName = Annotated[
-    str | None, typer.Option(help="Rule set of the clauses; None: that of the run.")
+    str | None,
+    typer.Option(
+        help="Rule set of the clauses; None: that of the run.", autocompletion=completion.rules
+    ),
 ]
 Name = Annotated[str | None, typer.Option(help="Name of the model for clients.")]
 MaxTokens = Annotated[int, typer.Option(help="Most tokens of a turn, trace included.", min=1)]

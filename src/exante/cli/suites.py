@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from exante.cli import completion
 from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ SuiteNames = Annotated[
         "--suite",
         metavar="NAME|NAME=PATH|PATH",
         help="All prompts of a known suite or a file; repeatable. See `exante suites`.",
+        autocompletion=completion.suites,
     ),
 ]
 Column = Annotated[str | None, typer.Option(help="Column of a suite's prompt.")]
@@ -38,7 +40,10 @@ _SHOWN = 20
 
 @suites_app.callback(invoke_without_command=True)
 def suites(context: typer.Context, as_json: _AsJson = False) -> None:
-    """List the known suites: prompts, kind, licence, and where they come from."""
+    """List the known suites: prompts, kind, licence, and where they come from.
+
+    Example: exante suites
+    """
     if context.invoked_subcommand is not None:
         return
     from exante.suites import SUITES

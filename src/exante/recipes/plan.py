@@ -285,7 +285,8 @@ def _step(name: str, body: Any, where: str) -> Step:
         raise InputError(
             f"{body['stage']} is no stage",
             where=place,
-            fix=f"one of {', '.join(STAGES)}, or package.module:NAME of a Stage",
+            fix=f"one of {', '.join(STAGES)}, or package.module:NAME of an "
+            "exante.stages.base.Stage",
         )
     roles = (*stage.reads, *stage.optional)
     reads = {role: body[role] for role in roles if body.get(role) is not None}
