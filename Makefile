@@ -6,13 +6,16 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 TORCH_OPTIONS ?=
 BIN := .venv/bin
 STAMP := .venv/.installed
+AUDIT ?= .venv/audit
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: help demo test check format docs build-miniature clean
+.PHONY: help demo test check audit fuzz format docs build-miniature clean
 
 help:
 	@echo "make demo             align the embedded model with ERPO; results in runs/demo"
 	@echo "make test             all checks and tests"
+	@echo "make audit            ask for known vulnerabilities of the pinned packages; needs a network"
+	@echo "make fuzz             look for inputs that break a parser, for SECONDS=600 (Linux)"
 	@echo "make format           put the source into its standard form"
 	@echo "make docs             build the documentation in site/; a broken link fails"
 	@echo "make build-miniature  make the embedded base model anew"
@@ -40,9 +43,28 @@ check: $(STAMP)
 	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/pytest --numprocesses 2
 
+# Not a part of the checks: it takes minutes, and ends with 1 if anything was found.
+SECONDS ?= 600
+fuzz: $(STAMP)
+	@$(PIP) --editable '.[dev,fuzz]'
+	PYTHONPATH=src:. $(BIN)/python -m tests.fuzz --seconds $(SECONDS) --found runs/fuzz
+
 format: $(STAMP)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+$(AUDIT)/bin/pip-audit:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3"; exit 1; }
+	@"$(PYTHON)" -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt pip-audit
+
+# Not a part of `check`, which needs no network. An audit that was not held is never a clean one.
+audit: $(AUDIT)/bin/pip-audit
+	@$(AUDIT)/bin/pip-audit --vulnerability-service osv --strict --no-deps --disable-pip \
+		--progress-spinner off --requirement constraints.txt 2> $(AUDIT)/said; code=$$?; \
+	if grep -qE "^(No known|Found [0-9]+ known) vulnerabilit" $(AUDIT)/said; \
+	then cat $(AUDIT)/said; exit $$code; \
+	else tail -n 1 $(AUDIT)/said; echo "NOT AUDITED: the service was not reached, or pip-audit failed"; exit 2; fi
 
 # The page of commands comes from their help, the rest is Markdown and docstrings.
 docs: $(STAMP)

@@ -29,7 +29,7 @@ def turn(number: int, *, reward: float = 0.5, cost: float = -1.0, **generation: 
 def test_golden_rewards_and_costs() -> None:
     """Log-ratios of the safe model 2 and -4 on the samples, so that -1 is usual."""
     group = Group(ASKED, (turn(1), turn(2), turn(3, source="teacher")))
-    scores = {
+    scores: dict[Turn, Scores] = {
         ("p", (1,)): Scores(-10.0, -9.0, -8.0),
         ("p", (2,)): Scores(-10.0, -13.0, -14.0),
         ("p", (3,)): Scores(-20.0, -20.0, -15.0),
@@ -40,7 +40,7 @@ def test_golden_rewards_and_costs() -> None:
 
 def test_without_a_turn_of_the_reference_nothing_is_usual() -> None:
     others = (turn(1, source="teacher"), turn(2, finish="length"))
-    scores = {("p", (n,)): Scores(-1.0, -1.0, -1.0) for n in (1, 2)}
+    scores: dict[Turn, Scores] = {("p", (n,)): Scores(-1.0, -1.0, -1.0) for n in (1, 2)}
     assert implied([Group(ASKED, others)], scores, beta=1.0) == []
 
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exante import overlap
 from exante.overlap import jaccard, normalised, repeats, shingles, similar
 
 WORDS = st.sampled_from(
@@ -33,6 +34,17 @@ def test_no_pair_is_missed_and_none_invented(
         if jaccard(shingles(a), shingles(b)) >= threshold - 1e-9
     ]
     assert [(m.left, m.right) for m in similar(left, right, threshold)] == expected
+
+
+@given(texts=LISTS, compared=st.integers(1, 40), pairs=st.integers(1, 5))
+def test_how_much_is_looked_at_together_changes_nothing(
+    texts: list[str], compared: int, pairs: int
+) -> None:
+    whole = repeats(texts, 0.5)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(overlap, "_COMPARED", compared)
+        patched.setattr(overlap, "_PAIRS", pairs)
+        assert repeats(texts, 0.5) == whole
 
 
 @given(left=LISTS, right=LISTS)

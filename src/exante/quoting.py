@@ -33,7 +33,7 @@ _SECRET = re.compile(
     r"(?<=://)[^\s/@\"']*:[^\s/@\"']*(?=@)"
     r"|(?<=[?&])(?:api[_-]?key|key|access[_-]?token|token|secret|password|sig|signature)=[^&\s\"']+"
     r"|(?<=bearer )[\w.~+/-]{12,}=*"
-    r"|\b(?:hf_|sk-|gh[pousr]_|glpat-|AKIA|xox[abp]-)(?=[a-z_-]*\d)[\w-]{16,}",
+    r"|(?<![A-Za-z0-9])(?:hf_|sk-|gh[pousr]_|glpat-|AKIA|xox[abp]-)(?=[a-z_-]*\d)[\w-]{16,}",
     re.IGNORECASE,
 )
 _HIDDEN = "..."

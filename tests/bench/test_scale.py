@@ -169,7 +169,13 @@ def test_files_of_the_docs_are_those_of_the_package() -> None:
 
 
 def test_unknown_models_and_gpus_are_named(tmp_path: Path) -> None:
-    for words, said in ((["70b", "--gpu", "h1"], "unknown GPU"), (["none"], "cannot be read")):
+    (tmp_path / "config.json").write_text("[")
+    wrong = (
+        (["70b", "--gpu", "h1"], "unknown GPU"),
+        (["none"], "no such model folder"),
+        ([str(tmp_path)], "cannot be read"),
+    )
+    for words, said in wrong:
         found = CliRunner().invoke(app, ["bench", "plan", *words])
         assert isinstance(found.exception, InputError)
         assert said in str(found.exception)

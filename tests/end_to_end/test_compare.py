@@ -134,10 +134,11 @@ def test_the_same_command_again_prints_the_table(done: tuple[Path, list[str], Co
 
     out, _, found = done
     with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("COLUMNS", "160")
+        patched.setenv("COLUMNS", "80")
         result = RUN.invoke(_printing(compared_table, found, out))
-    for words in ("Held-out attacks", "Over-refusal", "One", "Two", "Base", "compare.html"):
+    for words in ("Held-out", "Over-refusal", "Efficiency", "One", "Two", "Base", "compare.html"):
         assert words in result.output
+    assert "…" not in result.output
 
 
 def _printing(table: Any, found: Compared, out: Path) -> Any:

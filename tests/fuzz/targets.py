@@ -1,7 +1,7 @@
-"""What is fuzzed: every parser of what others write, with the property that must hold for any bytes.
+"""What is fuzzed: every parser of what others write, with what must hold for any bytes.
 
 A target takes bytes and returns. It may meet the errors that are meant for a person, and asserts
-what else holds: a round trip, pieces that join to the whole. Anything else that is raised is a find.
+what else holds: a round trip, pieces that join to the whole. Whatever else is raised is a find.
 """
 
 from __future__ import annotations

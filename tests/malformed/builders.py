@@ -133,3 +133,18 @@ def model_without_recipe(path: Path) -> None:
 
 def _results(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**synthetic().model_dump(mode="json", by_alias=True), **changes}))
+
+
+def body(name: str) -> bytes:
+    """Bytes that somebody sends: replies of servers, requests, answers of models."""
+    return _BODIES[name]()
+
+
+_BODIES = {
+    "long_number": lambda: b'{"model": "m", "seed": ' + b"9" * 5000 + b"}",
+    "brackets": lambda: b"[" * 100_000,
+    "giant": lambda: b'"' + b"x" * (17 << 20) + b'"',
+    "giant_text": lambda: b"x" * (2 << 20),
+    "long_field": lambda: b'{"model": "m", "messages": [], "' + b"x" * 1000 + b'": 1}',
+    "digits": lambda: b"verdict: complied; score: " + b"4" * 1000,
+}

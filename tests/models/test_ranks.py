@@ -138,6 +138,12 @@ def test_more_processes_than_gpus_are_refused(
     module._require_config(path)
     path.write_text("{distributed_type: MULTI_GPU, use_cpu: true, num_processes: 16}")
     module._require_config(path)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    module._require_config(path)
+    for kind in ("MULTI_GPU", "FSDP", "DEEPSPEED"):
+        path.write_text(f"{{distributed_type: {kind}, num_processes: 2}}")
+        with pytest.raises(InputError, match="asks for GPUs, and this machine has none"):
+            module._require_config(path)
 
 
 def test_a_killed_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +155,7 @@ def test_a_killed_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("accelerate.commands.launch.launch_command", killed)
     path = tmp_path / "config.yaml"
-    path.write_text("{distributed_type: MULTI_GPU, num_processes: 2}")
+    path.write_text("{distributed_type: MULTI_GPU, use_cpu: true, num_processes: 2}")
     with pytest.raises(RunError, match="process 1 was ended by SIGKILL"):
         launch(path, ["align"])
     failure.exitcode = 2

@@ -109,7 +109,8 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def performed(method: str, policy: Path, out: Path, until: str | None = None) -> dict[str, Any]:
     """The method's own steps behind labelled answers that are told here."""
     raw = recipes.load(method).raw
-    own = {name for name in raw["steps"] if name.endswith(("pairs", "tuned", "helpful"))}
+    ends = ("pairs", "tuned", "helpful", "safe", "implied")
+    own = {name for name in raw["steps"] if name.endswith(ends)}
     here = "tests.recipes.test_pair_methods"
     steps: dict[str, Any] = {
         "start": {"stage": "source", "model": str(policy)},
@@ -159,3 +160,17 @@ def test_a_method_trains_to_its_end(policy: Path, tmp_path: Path, method: str) -
         scored = read_jsonl(folders["tuned"] / "scored.jsonl", Pair)
         assert {pair.scored_by for pair in scored} == {weights_fingerprint(model_of(before))}
         assert {(p.chosen_unsafe, p.rejected_unsafe) for p in scored} == {(False, True)}
+
+
+def test_pecan_asks_both_models_it_trains_what_turns_are_worth(
+    policy: Path, tmp_path: Path
+) -> None:
+    folders = performed("pecan", policy, tmp_path)
+    made = [model_of(folders[name]) for name in ("start", "helpful", "safe", "tuned")]
+    assert len(set(map(weights_fingerprint, made))) == 4
+    told = stamp_of(folders["implied"])["summary"]
+    assert (told["turns"], told["left_out"]) == (sum(map(len, SAID.values())) * 3, 0)
+    assert min(told["reward_spread"], told["cost_spread"]) > 0
+    weighed = stamp_of(folders["pairs"])["summary"]
+    assert weighed["reference_cost"] == pytest.approx(0.0, abs=1e-6)
+    assert weighed["kept"] == len(read_jsonl(folders["pairs"] / PAIRS, Pair)) > 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from exante import recipes
 from exante.errors import InputError
-from exante.recipes.plan import Repeat, changed, filled, parsed
+from exante.recipes.plan import Repeat, build, changed, filled, parsed
 from exante.training import TrainSettings
 
 
@@ -123,3 +124,20 @@ def test_changing_leaves_the_document_alone() -> None:
 
 def test_names_are_filled_at_any_depth() -> None:
     assert filled({"a": ["$x", {"b": "$y"}]}, {"x": 1, "y": None}, "d") == {"a": [1, {"b": None}]}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "/tmp/x", "a/b", "..", ".", ".lock", "a\\b", "a\n", "a.", "", "x" * 101, "\x1b"],
+)
+def test_names_of_steps_and_labels_are_folders_of_the_run(name: str) -> None:
+    step: Any = {"stage": "source", "data": "miniature"}
+    for steps in (
+        {name: step},
+        {"loop": {"repeat": 1, "steps": {name: step}}},
+        {"group": {"each": {"label": {}}, "steps": {name: step}}},
+        {"group": {"each": {name: {}}, "steps": {"one": step}}},
+    ):
+        with pytest.raises(InputError, match="can be no name of a folder"):
+            build({"steps": steps}, "recipe.yaml")
+    build({"steps": {"a-b_c.1": step, "été 2": step, "me@v2+x": step}}, "recipe.yaml")

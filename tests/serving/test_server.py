@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2 as httpx
 import openai
@@ -20,11 +23,14 @@ from tests.taught import FINE, REFUSAL, TRACE
 
 from exante import rules
 from exante.errors import InputError
+from exante.serving import app, connections
+from exante.serving.app import _Answer
 from exante.serving.asking import Limits
 from exante.serving.server import ServerSettings, api_key, is_local, opened_port
 
 ASKS = {"What is this?": FINE, "How do I do this?": REFUSAL}
 LONG = "Say it all."
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
 HALF = b'[{"role": "user", "content": "\\ud800"}]'
 
 
@@ -247,6 +253,61 @@ def test_a_plain_request_whose_client_leaves_frees_its_slot(narrow: Served) -> N
     wait_until(lambda: counts(narrow)["running"] == 0)
 
 
+def connected(served: Served) -> socket.socket:
+    """A connection on which nothing is said yet."""
+    parts = urlsplit(served.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=60)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"]
+)
+def test_a_client_that_does_not_finish_its_headers_is_left(
+    endless: Path, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    with threaded(endless) as found, connected(found) as slow:
+        slow.sendall(said)
+        assert slow.recv(100) == b""
+        # And it is told of whoever comes in time, also twice on one connection.
+        with httpx.Client() as client:
+            for _ in range(2):
+                assert client.get(found.url.replace("/v1", "/health")).status_code == 200
+
+
+def test_headers_without_end_are_refused(narrow: Served) -> None:
+    with connected(narrow) as client:
+        client.sendall(b"GET /health HTTP/1.1\r\nX: " + b"a" * (1 << 17))
+        assert b" 400 " in client.recv(100)
+
+
+def test_a_body_that_comes_too_slowly_is_not_waited_for(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_BODY_SECONDS", 0.3)
+    with threaded(endless) as found, connected(found) as slow:
+        slow.sendall(HEAD + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{")
+        assert b" 408 " in slow.recv(100)
+
+
+def test_a_client_that_does_not_read_its_stream_is_left(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_end(_: _Answer) -> AsyncIterator[bytes]:
+        while True:
+            yield b"data: " + b"x" * 65_536 + b"\n\n"
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(connections, "READ_SECONDS", 0.5)
+    monkeypatch.setattr(_Answer, "stream", no_end)
+    with threaded(endless, limits=Limits(tokens=2000)) as found, connected(found) as slow:
+        body = json.dumps({**body_of(found, 1900), "stream": True}).encode()
+        length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        slow.sendall(HEAD + length + body)
+        wait_until(lambda: counts(found)["running"] == 1)
+        wait_until(lambda: counts(found)["running"] == 0)
+
+
 def test_a_request_that_takes_too_long_is_ended(endless: Path) -> None:
     with threaded(endless, limits=Limits(tokens=2000, seconds=0.2)) as found:
         with pytest.raises(openai.APIError, match=r"longer than 0\.2 seconds"):
@@ -312,6 +373,7 @@ def test_the_embedded_base_is_served() -> None:
 
 
 def test_others_reach_a_server_only_with_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_local(ServerSettings(model="miniature").host)
     settings = ServerSettings(model="miniature", host="0.0.0.0")
     with pytest.raises(InputError, match="there is no API key"):
         api_key(settings)

@@ -12,8 +12,19 @@ import pytest
 
 from exante.errors import ArtefactError
 from exante.pages.card import CARD
-from exante.stages.base import STAMP, Config, Inputs, Stage, Tell, perform, stamp_of
+from exante.stages.base import (
+    STAMP,
+    Config,
+    Inputs,
+    Stage,
+    Tell,
+    model_of,
+    perform,
+    point_at,
+    stamp_of,
+)
 from exante.stages.contents import contents_of, damages, listed_in
+from exante.stages.runs import final_model
 
 
 class Text(Config):
@@ -142,7 +153,27 @@ def test_a_step_is_kept_only_beside_the_inputs_it_was_made_from(tmp_path: Path) 
     perform(WRITE, Text(), Inputs({}), run / "source", quiet)
     assert perform(READ, Config(), inputs, reader, quiet) == reader
     source.rename(tmp_path / "aside-2")
-    another = Stage("write", 1, Text, lambda c, i, o, t: {"rows": (o / "rows.jsonl").touch()})
+    another = Stage(
+        "write", 1, Text, lambda c, i, o, t: {"bytes": (o / "rows.jsonl").write_bytes(b"")}
+    )
     perform(another, Text(), Inputs({}), run / "source", quiet)
     with pytest.raises(ArtefactError, match="made from another source than the one that is there"):
         perform(READ, Config(), inputs, reader, quiet)
+
+
+def test_a_damaged_model_is_seen_through_what_points_at_it(step: Path) -> None:
+    def point(config: Config, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+        point_at(model_of(inputs.one("written")), out)
+        return {}
+
+    inputs = Inputs({"written": {"step": step}})
+    run = step.parent
+    gate = perform(
+        Stage("point", 1, Config, point, reads=("written",)), Config(), inputs, run / "gate", quiet
+    )
+    assert final_model(gate) == step / "model"
+    (step / "model/weights").write_text("WEIGHTS")
+    with pytest.raises(ArtefactError, match="step: is damaged: model/weights was changed"):
+        final_model(gate)
+    with pytest.raises(ArtefactError, match="step: is damaged: model/weights was changed"):
+        perform(READ, Config(), Inputs({"written": {"gate": gate}}), run / "reader", quiet)

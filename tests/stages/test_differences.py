@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from exante.cli import app
 from exante.errors import InputError
+from exante.pages.card import CARD
 from exante.stages.base import MODEL_POINTER, Config, Inputs, Stage, perform
 from exante.stages.differences import StepDifference, differences
 
@@ -32,6 +33,7 @@ def run_of(folder: Path, rows: Rows, *, last: str = "end", **settings: Any) -> P
     def written(config: Config, inputs: Inputs, out: Path, tell: object) -> dict[str, Any]:
         (out / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         (out / MODEL_POINTER).write_text(json.dumps({"path": str(folder)}))
+        (out / CARD).write_text(f"# {folder}")
         return {"seconds": 3}
 
     def weighed(config: Config, inputs: Inputs, out: Path, tell: object) -> dict[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.models.test_hostile import Trap
 from tests.tiny import tiny_model
 
 from exante.errors import InputError, RunError
@@ -84,6 +86,24 @@ def test_rows_are_learned(policy: Path, tmp_path: Path) -> None:
     logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in logged] == [3, 6, 9, 10, 12]
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"]
+)
+def test_a_pickle_in_a_checkpoint_is_not_run(policy: Path, tmp_path: Path, name: str) -> None:
+    given, out, mark = rows(load_chat(policy)), tmp_path / "killed", tmp_path / "ran"
+    with pytest.raises(Killed):
+        fit_tokens(given, policy=policy, out=out, settings=SETTINGS, on_step=killer(4))
+    state = out / "checkpoints" / "checkpoint-3" / name
+    assert state.is_file()
+    state.write_bytes(pickle.dumps(Trap(mark), protocol=2))
+    if name == "training_args.bin":  # Nobody reads it.
+        fit_tokens(given, policy=policy, out=out, settings=SETTINGS)
+    else:
+        with pytest.raises(pickle.UnpicklingError, match="Weights only load failed"):
+            fit_tokens(given, policy=policy, out=out, settings=SETTINGS)
+    assert not mark.exists()
 
 
 @pytest.mark.parametrize("kill_at", [2, 4, 8])

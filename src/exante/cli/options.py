@@ -75,7 +75,7 @@ def show_results(results: Results | None, run: Path, as_json: bool) -> None:
     if not ranks().main:
         return
     if results is None:
-        echo(f"stopped as asked; finished steps are in {run}", err=True)
+        echo(f"no report was asked for; finished steps are in {run}", err=True)
     elif as_json:
         echo(results.model_dump_json(by_alias=True))
     else:

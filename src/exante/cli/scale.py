@@ -23,7 +23,9 @@ _NETWORK = 50e9
 
 
 def plan(
-    model: Annotated[str, typer.Argument(help="8b, 70b, or a model's folder or config.json.")],
+    model: Annotated[
+        str, typer.Argument(help="8b, 70b, a hub id, or a model's folder or config.json.")
+    ],
     gpu: Annotated[str, typer.Option(help="h100 or h200.")] = "h100",
     gpus: Annotated[int | None, typer.Option(help="None: the fewest that train it.", min=1)] = None,
     tokens: Annotated[
@@ -119,14 +121,15 @@ def _gpus(count: int) -> str:
 def _read(model: str) -> tuple[Shape, Sizes]:
     """What arithmetic and what memory depends on, of a model's config."""
     from exante.bench.scale import shape_of
+    from exante.models.folders import resolve
     from exante.models.shapes import shape_in
 
-    path = Path(model)
-    path = path / "config.json" if path.is_dir() else path
+    path = Path(model).expanduser()
+    path = path if path.is_file() else resolve(model, weights=False) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
         return shape_of(config), shape_in(config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
-            f"cannot be read: {error}", where=model, fix="8b, 70b, or a model's folder"
+            f"cannot be read: {error}", where=model, fix="8b, 70b, a hub id, or a model's folder"
         ) from None

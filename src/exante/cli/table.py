@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -10,6 +11,7 @@ from rich.text import Text
 from exante.cli.terminal import Screen, words
 from exante.pages import comparing, wording
 from exante.pages.compared import Compared, Method
+from exante.pages.comparing import Column
 from exante.pages.numbers import Value
 from exante.pages.results import Results
 from exante.pages.wording import Unit
@@ -61,20 +63,16 @@ def _cell(value: Value, unit: Unit) -> Text:
 
 
 def compared_table(compared: Compared, out: Path) -> None:
-    """Print one row per method, with the interval under each number, and the front in words."""
+    """Print two rows per method, with the interval under each number, and the front in words."""
     console = Screen()
     seeds = f"{len(compared.seeds)} seed{'s' if len(compared.seeds) > 1 else ''}"
     console.print(f"{comparing.headline(compared)}\n", style="bold")
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    table.add_column("")
-    for column in comparing.COLUMNS:
-        table.add_column(column.title, justify="right")
-    table.add_column("Training", justify="right")
-    for row in (compared.base, *compared.methods):
-        name = words(wording.label(row.name))
-        name.append(f"\n{comparing.status(row, compared)}", style="dim")
-        table.add_row(name, *(_cell(c.of(row), c.unit) for c in comparing.COLUMNS), _training(row))
-    console.print(table)
+    # Rates, then what they cost: all columns side by side do not fit into a plain terminal.
+    rates = [column for column in comparing.COLUMNS if column.unit == "share"]
+    lengths = [column for column in comparing.COLUMNS if column.unit != "share"]
+    console.print(_methods(compared, rates))
+    console.print()
+    console.print(_methods(compared, lengths, training=True))
     console.print(
         f"\n{seeds}; 95 % intervals over prompts and seeds below the numbers", style="dim"
     )
@@ -84,6 +82,21 @@ def compared_table(compared: Compared, out: Path) -> None:
         console.print(f"front: {line}")
     for what, path in (("page", out / "compare.html"), ("numbers", out / "compare.json")):
         console.print(f"{what + ':':9}{path}", highlight=False, soft_wrap=True)
+
+
+def _methods(compared: Compared, columns: Sequence[Column], *, training: bool = False) -> Table:
+    """One row per method with these measures, and with what its training took."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    for title in ("", *(column.title for column in columns), *(["Training"] if training else [])):
+        # Titles break between words, so that intervals have room and nothing is cut off.
+        widest = max([10, *map(len, title.split())]) if title else None
+        table.add_column(title, justify="right" if title else "left", max_width=widest)
+    for row in (compared.base, *compared.methods):
+        name = words(wording.label(row.name))
+        name.append(f"\n{comparing.status(row, compared)}", style="dim")
+        cells = [_cell(column.of(row), column.unit) for column in columns]
+        table.add_row(name, *cells, *([_training(row)] if training else []))
+    return table
 
 
 def _training(row: Method) -> Text:

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from exante.errors import InputError, unknown_name
 from exante.models.chat import Chat
+from exante.models.faults import UNFIT, first_line
 from exante.models.lora_targets import linear_targets
 from exante.records import write_json
 
@@ -158,10 +158,9 @@ def put_on(model: Any, folder: Path, *, dropout: float | None = None) -> Any:
             return PeftModel.from_pretrained(
                 model, folder, is_trainable=trained, config=config
             ).eval()
-    except (OSError, ValueError, KeyError, RuntimeError, IndexError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
+    except UNFIT as error:
         raise InputError(
-            f"the adapter does not fit its base: {first}",
+            f"the adapter does not fit its base: {first_line(error)}",
             where=str(folder),
             fix="give the base that it was trained on",
         ) from None
@@ -212,7 +211,9 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path)) from None
+        raise InputError(
+            f"cannot be read: {error}", where=str(path), fix="save the adapter again"
+        ) from None
     if not isinstance(found, dict):
         raise InputError("is no JSON object", where=str(path), fix="save the adapter again")
     return found

@@ -16,6 +16,7 @@ from exante import traces
 from exante.errors import InputError
 from exante.models.cache import has_slots
 from exante.models.chat import Chat
+from exante.models.faults import UNFIT, first_line
 from exante.models.folders import config_fields, require_weights, stops_of
 from exante.models.footprint import Shape
 from exante.models.forward import can_share
@@ -132,9 +133,9 @@ def _weights(folder: Path, problems: list[Problem]) -> tuple[WeightsReport, Shap
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         empty = empty_model(config)
-    except (OSError, ValueError, KeyError) as error:
+    except UNFIT as error:
         raise InputError(
-            f"the config makes no causal language model: {str(error).strip().splitlines()[0]}",
+            f"the config makes no causal language model: {first_line(error)}",
             where=str(folder),
             fix="take a model that transformers knows; code that comes with a model is never run",
         ) from None

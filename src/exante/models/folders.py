@@ -101,7 +101,14 @@ def require_weights(path: Path) -> None:
             fix="save the model again with save_pretrained",
         )
     _require_plain(path)
-    index = _json_of(path / "model.safetensors.index.json").get("weight_map", {})
+    name = "model.safetensors.index.json"
+    index = _json_of(path / name).get("weight_map", {})
+    if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
+        raise InputError(
+            "weight_map does not name a file for each tensor",
+            where=str(path / name),
+            fix="copy or download it again",
+        )
     gone = sorted(name for name in set(index.values()) if not (path / name).is_file())
     if gone:
         raise InputError(
@@ -139,8 +146,9 @@ def config_fields(path: Path) -> dict[str, Any]:
 def vocabulary_of(path: Path) -> int | None:
     """Rows of the embeddings by a folder's config; None where it does not say."""
     config = config_fields(path)
-    found = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
-    return int(found) if found else None
+    text = config.get("text_config")
+    found = config.get("vocab_size") or (text if isinstance(text, dict) else {}).get("vocab_size")
+    return found if isinstance(found, int) and found > 0 else None
 
 
 def context_limit(path: Path) -> int:
@@ -157,8 +165,21 @@ def context_limit(path: Path) -> int:
 
 def stops_of(path: Path) -> frozenset[int]:
     """Tokens at which generation stops, by a folder's own configs."""
-    written = (_json_of(path / "generation_config.json"), config_fields(path))
-    return frozenset().union(*(as_ids(fields.get("eos_token_id")) for fields in written))
+    written = {"generation_config.json": _json_of(path / "generation_config.json")}
+    written |= {"config.json": config_fields(path)}
+    for name, fields in written.items():
+        ids = fields.get("eos_token_id")
+        if not (ids is None or isinstance(ids, int) or _are_ids(ids)):
+            raise InputError(
+                f"eos_token_id: {ids!r:.60} is no token's number",
+                where=str(path / name),
+                fix="write the number of the token that ends a turn, or a list of them",
+            )
+    return frozenset().union(*(as_ids(one.get("eos_token_id")) for one in written.values()))
+
+
+def _are_ids(found: Any) -> bool:
+    return isinstance(found, list) and all(isinstance(one, int) for one in found)
 
 
 def as_ids(ids: int | list[int] | None) -> frozenset[int]:
@@ -225,12 +246,22 @@ def _marked(folder: Path) -> Path:
 
 
 def _json_of(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none."""
+    """The object in a file; empty where there is no file.
+
+    Raises:
+        InputError: there is one, and it holds no object.
+    """
+    if not path.is_file():
+        return {}
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"cannot be read: {error}", where=str(path), fix="copy or download it again"
+        ) from None
+    if not isinstance(found, dict):
+        raise InputError("is no JSON object", where=str(path), fix="copy or download it again")
+    return found
 
 
 def _download(name: str, weights: bool) -> Path:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -20,6 +19,7 @@ from exante.errors import InputError
 from exante.models.adapters import TRACE, is_adapter, merged, put_on
 from exante.models.chat import Chat
 from exante.models.devices import default_device
+from exante.models.faults import UNFIT, first_line
 from exante.models.folders import (
     as_ids,
     base_folder,
@@ -157,10 +157,11 @@ def load_tokenizer(path: Path) -> Any:
     folder = path if (path / "tokenizer_config.json").is_file() else whole_folder(path)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
+    except UNFIT as error:
         raise InputError(
-            f"no usable tokenizer: {first}", where=str(folder), fix="save the tokenizer beside it"
+            f"no usable tokenizer: {first_line(error)}",
+            where=str(folder),
+            fix="save the tokenizer beside it",
         ) from None
     # It would be saved, and two runs would differ by whether one had a network.
     tokenizer.init_kwargs.pop("local_files_only", None)
@@ -216,10 +217,11 @@ def _from_folder(path: Path, dtype: str, how: dict[str, Any]) -> tuple[Any, list
             output_loading_info=True,
             **how,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
+    except UNFIT as error:
         raise InputError(
-            f"cannot be loaded: {first}", where=str(path), fix="check that the folder is complete"
+            f"cannot be loaded: {first_line(error)}",
+            where=str(path),
+            fix="check that the folder is complete, and config.json that of these weights",
         ) from None
     model, told = found
     return model, sorted(told["missing_keys"])

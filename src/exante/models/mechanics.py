@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateRuntimeError
 
 Turn = dict[str, str]
 
@@ -86,11 +86,15 @@ def render(tokenizer: Any, template: str, turns: Sequence[Turn], *, start: bool 
     Raises:
         TemplateError: the template refuses the chat.
     """
-    return str(
-        tokenizer.apply_chat_template(
-            list(turns), chat_template=template, tokenize=False, add_generation_prompt=start
+    try:
+        return str(
+            tokenizer.apply_chat_template(
+                list(turns), chat_template=template, tokenize=False, add_generation_prompt=start
+            )
         )
-    )
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        # A template is a program of somebody's, and goes wrong like one.
+        raise TemplateRuntimeError(f"{type(error).__name__}: {error}") from error
 
 
 def _rendered(tokenizer: Any, template: str, turns: Sequence[Turn], *, start: bool = False) -> str:

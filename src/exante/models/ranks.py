@@ -222,9 +222,16 @@ def _require_config(config: Path) -> None:
     processes, machines = (
         _count(found, name, config) for name in ("num_processes", "num_machines")
     )
-    here = processes // machines
-    devices = 0 if found.get("use_cpu") else torch.cuda.device_count()
-    _require_devices(here, devices, str(config))
+    on_cpu = bool(found.get("use_cpu")) or found["distributed_type"] not in _ON_GPUS
+    devices = 0 if on_cpu else torch.cuda.device_count()
+    if not on_cpu and not devices:
+        # accelerate would start as many processes on the CPU, each with the whole model.
+        raise InputError(
+            "asks for GPUs, and this machine has none",
+            where=str(config),
+            fix="run it where they are; to try things out here: use_cpu: true, num_processes: 2",
+        )
+    _require_devices(processes // machines, devices, str(config))
 
 
 def _count(found: dict[str, Any], name: str, config: Path) -> int:
@@ -238,6 +245,7 @@ def _count(found: dict[str, Any], name: str, config: Path) -> int:
     return value
 
 
+_ON_GPUS = ("MULTI_GPU", "FSDP", "DEEPSPEED")
 _READY = "docs/scaling.md has ready ones; `accelerate config` writes one"
 
 

@@ -52,8 +52,8 @@ def said_in(raw: bytes) -> Said:
     reasoning = message.get("reasoning_content") or message.get("reasoning")
     usage = found.get("usage")
     return Said(
-        text=text or "",
-        reasoning=reasoning if isinstance(reasoning, str) else "",
+        text=_whole(text or ""),
+        reasoning=_whole(reasoning) if isinstance(reasoning, str) else "",
         finish="length" if choice.get("finish_reason") == "length" else "stop",
         prompt_tokens=_count(usage, "prompt_tokens"),
         tokens=_count(usage, "completion_tokens"),
@@ -81,6 +81,11 @@ def parsed(raw: bytes) -> Any:
         return json.loads(raw)
     except (ValueError, RecursionError):
         raise FaultError("its reply is no JSON") from None
+
+
+def _whole(text: str) -> str:
+    """The text without halves of characters, which JSON can hold and no file: a server cut one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(usage: Any, name: str) -> int | None:

@@ -60,11 +60,16 @@ def settings_for(name: str) -> ServerSettings:
     file = os.environ.get(SERVERS, "").strip()
     if not file:
         return ServerSettings()
-    known = _read(Path(file))
+    known = read_servers(Path(file))
     return known.get(name) or known.get(name.partition("#")[0]) or ServerSettings()
 
 
-def _read(path: Path) -> dict[str, ServerSettings]:
+def read_servers(path: Path) -> dict[str, ServerSettings]:
+    """The settings of a file by address; none where it is empty.
+
+    Raises:
+        InputError: it cannot be read or does not fit; names line and field.
+    """
     text = documents.text_of(path, fix=_FIX)
     if documents.values(text, where=str(path)) is None:
         return {}

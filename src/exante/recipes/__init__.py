@@ -42,7 +42,8 @@ def table() -> list[dict[str, str]]:
 
 def built_in() -> tuple[str, ...]:
     """Names of the recipes that come with the package."""
-    return tuple(row["name"] for row in table())
+    names = (file.name for file in files(__package__).iterdir())
+    return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
 def source_text(name: str, *, among: Iterable[str] = ()) -> str:

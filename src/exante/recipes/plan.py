@@ -311,6 +311,7 @@ def _require_no_secrets(value: Any, where: str) -> None:
     """What stands in a recipe is written down in the run, and travels with it."""
     if isinstance(value, Mapping):
         for key, item in value.items():
+            _require_no_secrets(key, where)
             _require_no_secrets(item, f"{where}: {key}")
     elif isinstance(value, list):
         for item in value:

@@ -24,6 +24,8 @@ _NEUTRAL: dict[str, Any] = {
 }
 """Values by which a client asks for nothing; others of these fields are not supported."""
 _MOST_CHOICES = 16
+_SHOWN = 80
+"""Letters of a name of the client's that are repeated to it."""
 
 
 class ApiError(Exception):
@@ -157,10 +159,13 @@ def parse_request(document: object) -> ChatRequest:
     try:
         return ChatRequest.model_validate(asked)
     except ValidationError as error:
-        # A field that is not known explains more than one that is missing because of it.
-        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        # A field that is not known explains more than one that is missing because of it, and one
+        # inside of another more than that other's being of no kind at all.
+        first = min(
+            error.errors(), key=lambda one: (one["type"] != "extra_forbidden", -len(one["loc"]))
+        )
         # Names of the kinds of content that were tried are no part of the client's document.
-        place = [str(p) for p in first["loc"] if p != "str" and "[" not in str(p)]
+        place = [str(p)[:_SHOWN] for p in first["loc"] if p != "str" and "[" not in str(p)]
         param = ".".join(place) or None
         if first["type"] == "extra_forbidden":
             message, code = f"{param} is not supported by this server", "unsupported_parameter"

@@ -23,6 +23,7 @@ from exante.rules import RuleSet
 from exante.serving.app import Service, app_of
 from exante.serving.asking import Limits
 from exante.serving.audit import AuditLog
+from exante.serving.connections import PatientProtocol
 from exante.serving.decisions import MODES, Mode
 from exante.serving.engine import Engine
 from exante.serving.turn import TraceSettings
@@ -30,7 +31,7 @@ from exante.stages.base import RECIPE
 from exante.stages.runs import final_model, recipe_of, trace_of
 
 _MOST_ROWS = 64
-_CONNECTIONS = 1024
+_CONNECTIONS = 512
 """More than this many at a time are turned away before they are read."""
 
 
@@ -84,6 +85,8 @@ def http_server(service: Service) -> uvicorn.Server:
     """What speaks HTTP, not started yet."""
     config = uvicorn.Config(
         app_of(service),
+        http=PatientProtocol,
+        ws="none",
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -33,7 +33,6 @@ from exante.stages.stamps import (
     content_of,
     require_same_content,
     require_whole,
-    whole_fingerprint,
 )
 from exante.stages.stamps import fingerprint_of as fingerprint_of
 from exante.stages.stamps import stamp_of as stamp_of
@@ -120,7 +119,8 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
     Of several processes all return when the folder is there; only the main one stamps and renames.
 
     Raises:
-        ArtefactError: `out` holds something else, or an input is no artefact; nothing is lost.
+        ArtefactError: `out` holds something else, or it or an input is damaged or no artefact;
+            nothing is lost.
         RunError: the disk is full or cannot be written; what was finished stays.
     """
     identity = from_main(lambda: _identity(stage, config, inputs))
@@ -202,6 +202,18 @@ def model_of(folder: Path) -> Path:
     raise ArtefactError("holds no model", where=str(folder), fix="name a step that makes one")
 
 
+def whole_model_of(folder: Path) -> Path:
+    """The same, where the step that made the model still has the files it was stamped with.
+
+    Raises:
+        ArtefactError: it has not, or there is no model.
+    """
+    model = model_of(folder)
+    if (model.parent / STAMP).is_file():
+        require_whole(model.parent)
+    return model
+
+
 def _pointed_at(pointer: Path) -> Path:
     """Raises ArtefactError where the file holds no path."""
     try:
@@ -266,11 +278,19 @@ def _identity(stage: Stage, config: Config, inputs: Inputs) -> dict[str, Any]:
         "config": config.model_dump(mode="json"),
         "outside": stage.identity(config),
         "inputs": {
-            role: {label: whole_fingerprint(folder) for label, folder in inputs.many(role).items()}
+            role: {label: _whole_fingerprint(folder) for label, folder in inputs.many(role).items()}
             for role in (*stage.reads, *stage.optional)
             if inputs.many(role)
         },
     }
+
+
+def _whole_fingerprint(folder: Path) -> str:
+    """The fingerprint of an input that is as it was made, and so is the model it points at."""
+    require_whole(folder)
+    if (folder / MODEL_POINTER).is_file():
+        whole_model_of(folder)
+    return fingerprint_of(folder)
 
 
 def _hash(identity: Mapping[str, Any]) -> str:

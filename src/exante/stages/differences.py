@@ -17,6 +17,7 @@ from typing import Any, Literal
 from safetensors import SafetensorError, safe_open
 
 from exante.errors import InputError
+from exante.pages.card import CARD
 from exante.records import Record
 from exante.stages.base import MODEL_POINTER, STAMP
 from exante.stages.runs import stamps_of
@@ -183,9 +184,10 @@ def _content(left: Path, right: Path) -> Iterator[Change]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    # Where a model lies outside a run is no difference; its weights stand in the stamp.
+    # Where a model lies outside a run is no difference; its weights stand in the stamp. The card
+    # is written later, and tells the name of the run.
     for path in folder.rglob("*"):
-        if path.is_file() and path.name not in (STAMP, MODEL_POINTER):
+        if path.is_file() and path.name not in (STAMP, MODEL_POINTER, CARD):
             yield str(path.relative_to(folder))
 
 

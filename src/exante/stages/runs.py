@@ -16,7 +16,7 @@ from exante import documents
 from exante.errors import InputError
 from exante.models.adapters import is_adapter
 from exante.models.folders import opened_trace
-from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of
+from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of, whole_model_of
 from exante.stages.stamps import whole_stamp
 
 
@@ -47,18 +47,18 @@ def final_model(run: Path) -> Path:
     """The model folder behind a name: itself, or the last model of a run.
 
     Raises:
-        InputError: there is no model.
+        InputError: there is no model, or the step that made it is damaged.
     """
     if (run / "config.json").is_file() or is_adapter(run):
         return run
     if (run / STAMP).is_file():
-        return model_of(run)
+        return whole_model_of(run)
     made = _outcome(run) or _newest_model(run)
     if made is None:
         raise InputError(
             "holds no model", where=str(run), fix="give a model folder or a finished run"
         )
-    return model_of(made)
+    return whole_model_of(made)
 
 
 def recipe_of(run: Path) -> dict[str, Any]:

@@ -57,16 +57,6 @@ def fingerprint_of(folder: Path) -> str:
     return str(stamp_of(folder)["fingerprint"])
 
 
-def whole_fingerprint(folder: Path) -> str:
-    """The fingerprint of an input that is as it was made.
-
-    Raises:
-        ArtefactError: it is not.
-    """
-    require_whole(folder)
-    return fingerprint_of(folder)
-
-
 def require_whole(folder: Path) -> None:
     """Check that a finished step still has the files it was stamped with, and no others.
 

@@ -21,7 +21,9 @@ from exante.objectives.control import barrier_weights, confidence
 class Barrier(BaseModel):
     """What safety pairs must keep, and how hard it is held."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     limit: float = Field(default=0.5, gt=0)
     """Largest mean of `-log sigmoid(beta * gap)` on safety pairs; 0.69 nats at the reference."""

@@ -39,6 +39,8 @@ class Keeper(TrainerCallback):
         """Every process sees to what it wrote; the main one marks it when all have."""
         folder = Path(args.output_dir)
         newest = folder / f"checkpoint-{state.global_step}"
+        # Files that another process still writes may vanish while they are looked at.
+        together()
         sync_tree(newest)
         together()
         if ranks().main:

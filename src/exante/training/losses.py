@@ -28,7 +28,9 @@ from exante.training.barrier import Barrier, barred
 class PairLoss(BaseModel):
     """The loss on a pair."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     name: str = "dpo"
     """One of the objectives in `exante.objectives`, or `package.module:function`."""
@@ -53,7 +55,9 @@ class PairLoss(BaseModel):
 class TokenLoss(BaseModel):
     """The loss on a token."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     ceiling: float = Field(default=10.0, gt=0)
     """Nats from which a token with a negative weight is pushed down no further."""

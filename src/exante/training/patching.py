@@ -31,7 +31,9 @@ from exante.training.trainer import OnStep
 class PatchSettings(BaseModel):
     """Which entries of the two patches are applied, and how strongly."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     retained: float = Field(default=0.3, ge=0, le=1)
     """Share of each patch that stays at random (p)."""

@@ -13,7 +13,9 @@ from exante.models.quantized import Bits, require_quantization
 class LoraSettings(BaseModel):
     """Training low-rank matrices beside frozen weights (LoRA, arXiv 2106.09685; docs/lora.md)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     rank: int = Field(default=16, ge=1)
     """Width of the two matrices beside each layer."""
@@ -46,7 +48,9 @@ class LoraSettings(BaseModel):
 class TrainSettings(BaseModel):
     """Settings that every kind of training shares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     learning_rate: float = Field(default=5e-4, gt=0)
     """Peak of a cosine schedule; the default suits the miniature, real models want 1e-6 to 1e-5."""

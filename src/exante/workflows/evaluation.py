@@ -12,6 +12,7 @@ from exante import recipes
 from exante.attacks.search import ASKING, SEARCH_GROUP, SEARCHES, SOFT
 from exante.defences import DEFENCES
 from exante.errors import InputError
+from exante.judges.labelled import read_calibration
 from exante.stages.prompts import EXAMPLES
 from exante.stages.runs import final_model, trace_of
 from exante.stages.served import PREFIX
@@ -213,6 +214,8 @@ def _add(steps: dict[str, Any], evidence: Evidence) -> None:
     """The steps behind a second judge, a calibration and repeated samples."""
     inner, report = steps["evaluation"]["steps"], steps["report"]
     if evidence.calibration is not None:
+        # Its numbers stand at the end of a report; whether it has any is known before.
+        read_calibration(Path(evidence.calibration))
         report["calibration"] = str(evidence.calibration)
     if evidence.second_judge is not None:
         inner["second"] = {**inner["judged"], "judge": evidence.second_judge}
