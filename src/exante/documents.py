@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from yaml.composer import ComposerError
 
-from exante.errors import InputError, said
+from exante.errors import InputError, nearest, said
 
 Place = tuple[str | int, ...]
 """Way to a field from the top of the file: keys and indices."""
@@ -72,7 +72,27 @@ def parse(text: str, model: type[_Model], *, where: str, fix: str) -> _Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise _unfit(error, root, where, fix) from None
+        raise _unfit(error, root, model, where, fix) from None
+
+
+def known_fields(model: type[BaseModel], place: Place) -> set[str]:
+    """Fields that may stand where the last part of `place` does, in every type it may be of."""
+    models = _models_in(model)
+    for part in place[:-1]:
+        # Indices, keys of mappings and names of a union's types are no fields: they lead no deeper.
+        fields = [m.model_fields[part] for m in models if part in m.model_fields]
+        if fields:
+            models = {inner for field in fields for inner in _models_in(field.annotation)}
+    return {name for model in models for name in model.model_fields}
+
+
+def _models_in(annotation: Any) -> set[type[BaseModel]]:
+    """Models that a value of this type may hold, lists and unions opened."""
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _models_in(annotation.model_fields["root"].annotation)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {model for inner in get_args(annotation) for model in _models_in(inner)}
 
 
 def values(text: str, *, where: str) -> Any:
@@ -153,11 +173,15 @@ def _not_yaml(error: yaml.YAMLError, text: str, where: str) -> InputError:
     )
 
 
-def _unfit(error: ValidationError, root: yaml.Node, where: str, fix: str) -> InputError:
+def _unfit(
+    error: ValidationError, root: yaml.Node, model: type[BaseModel], where: str, fix: str
+) -> InputError:
     """The first thing that does not fit; unknown fields go first, for a typo also lacks a field."""
     first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     place: Place = tuple(first.get("ctx", {}).get("place", first["loc"]))
     field = ".".join(map(str, place))
+    if first["type"] == "extra_forbidden":
+        fix = f"{nearest(str(place[-1]), known_fields(model, place))}; {fix}"
     return InputError(
         f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
         where=f"{where}:{_line(root, place)}",

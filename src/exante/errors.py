@@ -43,12 +43,15 @@ def unknown_name(
     kind: str, name: str, known: Iterable[str], *, where: str | None = None
 ) -> InputError:
     """The error for a name that is in no table: lists the known ones, nearest first."""
+    return InputError(f"unknown {kind} {name!r:.80}", where=where, fix=nearest(name, known))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The way out of a name that does not exist: the one that was perhaps meant, and all."""
     names = sorted(known)
     near = get_close_matches(name, names, n=1)
     guess = f"did you mean {near[0]!r}? " if near else ""
-    return InputError(
-        f"unknown {kind} {name!r:.80}", where=where, fix=f"{guess}known: {', '.join(names)}"
-    )
+    return f"{guess}known: {', '.join(names)}"
 
 
 def listed(names: Iterable[object]) -> str:
@@ -59,5 +62,6 @@ def listed(names: Iterable[object]) -> str:
 
 
 def said(message: str) -> str:
-    """A message of pydantic without the name of the exception that a validator raised."""
-    return message.removeprefix("Value error, ")
+    """A message of pydantic as a person would say it."""
+    text = message.removeprefix("Value error, ")
+    return "no such field" if text == "Extra inputs are not permitted" else text

@@ -13,7 +13,7 @@ SHELL = ("bash", "console")
 LANGUAGES = (*SHELL, "python", "yaml", "json", "markdown", "text")
 """A fence names one of these."""
 _FENCE = re.compile(r"^(\s*)```(\S*)\s*$")
-_BETWEEN = {"&&", ";", "|", "do", "done"}
+_BETWEEN = {"&&", ";", "|", "&", "do", "done"}
 _COMMENT = re.compile(r"(^|\s)#(\s.*|!.*|SBATCH.*)?$")
 
 
@@ -64,7 +64,8 @@ class Command:
 
 def pages() -> list[str]:
     """All pages with blocks, as paths from the root."""
-    found = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")]
+    found += sorted((ROOT / "docs").rglob("*.md"))
     return [path.relative_to(ROOT).as_posix() for path in found]
 
 

@@ -165,7 +165,7 @@ PAGES: dict[str, Page] = {
             '"hub:PKU-Alignment/PKU-SafeRLHF#test", format: pku,': "pku_pairs.json, "
             "format: pku_pairs,"
         },
-        unread={"error: hub": _SAID},
+        unread={"error: hub": _SAID, "  done": _SAID},
         ways={
             "exante align": until("training_prompts"),
             "exante data check hub:": Way(parsed=_NETWORK),
@@ -209,6 +209,8 @@ PAGES: dict[str, Page] = {
                 "L = 1/N",
                 "−log P(r",
                 "M₁ = (random₁",
+                "r(x, y) = beta",
+                "L = a (1 - p)",
             ),
             "a formula",
         )
@@ -247,11 +249,15 @@ PAGES: dict[str, Page] = {
         ways={"exante align --seed": Way(parsed=_LONG)},
     ),
     "docs/rules.md": Page(
-        runs=("runs/mine", "runs/a"),
-        files=("policy.md", "prompts.jsonl", "q.jsonl", "rules-v1.yaml", "mine.yaml", "mine2.yaml"),
+        runs=("runs/mine",),
+        files=(
+            *("policy.md", "prompts.jsonl", "rules-v1.yaml"),
+            *("garden.jsonl", "garden.yaml", "garden3.yaml", "garden4.yaml"),
+        ),
         ways={
             "exante align --rules rules.yaml --data prompts.jsonl --reuse": until("traces"),
-            "exante align --rules mine2.yaml --data q.jsonl": Way(add=ALIGN),
+            "exante align --model ./my-model": Way(add=ALIGN, differs=_RANDOM),
+            "exante rules diff garden.yaml garden3.yaml": Way(differs=_RANDOM),
         },
     ),
     "docs/lora.md": Page(
@@ -284,6 +290,7 @@ PAGES: dict[str, Page] = {
             "# One machine with eight GPUs, DeepSpeed": "zero3.yaml",
             "# Two processes on a CPU": "cpu.yaml",
         },
+        unread={"error: fsdp2.yaml": _SAID},
         ways={"exante align": Way(parsed=_SEVERAL), "accelerate launch": Way(parsed=_SEVERAL)},
     ),
     "docs/servers.md": Page(
@@ -295,6 +302,7 @@ PAGES: dict[str, Page] = {
             "exante --servers servers.yaml align --model ./my-model": until(
                 "traces", swap={_SERVER: "template"}, differs=_RANDOM
             ),
+            "exante serve": Way(planned=_HTTP),
             "exante evaluate server:": Way(planned=_ASKED),
         },
         unread=dict.fromkeys(("error: ", "  done", "  at most"), _SAID),
@@ -315,16 +323,17 @@ PAGES: dict[str, Page] = {
         },
     ),
     "docs/tutorials/cluster.md": Page(
-        files=("mix.yaml", "prompts.jsonl"),
+        files=("mix.yaml", "prompts.jsonl", "garden.jsonl"),
         ways={
             "exante align --model Qwen/Qwen3-8B": Way(parsed=_SEVERAL),
             "accelerate launch": Way(parsed=_SEVERAL),
-            "exante align --model ./tiny --data mix.yaml --accelerate": Way(
+            "exante align --model ./tiny --data garden.jsonl --accelerate": Way(
                 add=ALIGN,
                 swap={"--accelerate": "--seed", "cpu.yaml": "0", **_TINY},
                 differs=_SEVERAL,
             ),
-            "exante align --model ./tiny --data mix.yaml --until": Way(add=ALIGN, swap=_TINY),
+            "exante align --model ./tiny --data garden.jsonl --until": Way(add=ALIGN, swap=_TINY),
+            "exante bench plan Qwen": Way(swap=HUB, differs="the model is a smaller one"),
             "exante diff": Way(differs=_SEVERAL),
         },
     ),

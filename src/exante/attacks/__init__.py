@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from exante import plugins
 from exante.attacks.base import Attack, Template, attacked
 from exante.attacks.probes import Probed
+from exante.errors import unknown_name
 
 _ENCODINGS: dict[str, str] = {
     "base64": "exante.attacks.codes:Base64",
@@ -98,8 +99,10 @@ def load_attack(name: str) -> Attack:
     """The attack family of that name.
 
     Raises:
-        InputError: there is no such family; lists the known ones.
+        InputError: there is no such family; lists the known ones, and groups, which may be meant.
     """
+    if name not in ATTACKS and ":" not in name:
+        raise unknown_name("attack", name, (*ATTACKS, *GROUPS))
     attack: Attack = plugins.load(ATTACKS, name, "attack")()
     return attack
 

@@ -68,7 +68,9 @@ app.command()(push)
 def chat(
     model: ModelName = "miniature",
     prompt: Annotated[str | None, typer.Option(help="Ask this once instead of a dialogue.")] = None,
-    hide_reasoning: Annotated[bool, typer.Option("--hide-reasoning")] = False,
+    hide_reasoning: Annotated[
+        bool, typer.Option("--hide-reasoning", help="Show answers only.")
+    ] = False,
     free: Annotated[
         bool, typer.Option("--free", help="Do not open the trace; for models without one.")
     ] = False,

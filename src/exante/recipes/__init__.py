@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -46,8 +46,8 @@ def built_in() -> tuple[str, ...]:
     return tuple(sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml")))
 
 
-def source_text(name: str) -> str:
-    """The YAML of a built-in recipe or of a file.
+def source_text(name: str, *, among: Iterable[str] = ()) -> str:
+    """The YAML of a built-in recipe or of a file; `among` are names that could be meant as well.
 
     Raises:
         InputError: there is no such recipe or file.
@@ -57,7 +57,7 @@ def source_text(name: str) -> str:
     path = Path(name)
     if path.suffix in (".yaml", ".yml") or path.parent != Path():
         return documents.text_of(path, fix="check the path; `exante ls recipes` lists the built-in")
-    raise unknown_name("recipe", name, built_in())
+    raise unknown_name("recipe", name, (*built_in(), *among))
 
 
 def load(
@@ -95,6 +95,9 @@ def _document(name: str) -> Any:
 
 def _extendable(name: str) -> Any:
     """What a recipe may extend: a shared beginning and end, or another recipe."""
-    shared = files(__package__) / "shared" / f"{name}.yaml"
-    text = shared.read_text("utf-8") if shared.is_file() else source_text(name)
+    shared = {
+        path.name.removesuffix(".yaml"): path for path in (files(__package__) / "shared").iterdir()
+    }
+    file = shared.get(name)
+    text = file.read_text("utf-8") if file else source_text(name, among=shared)
     return documents.values(text, where=name)

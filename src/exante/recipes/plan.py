@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import NonNegativeInt, ValidationError
 
-from exante import plugins
+from exante import documents, plugins
 from exante.errors import InputError, said, unknown_name
 from exante.quoting import holds_secret
 from exante.stages import STAGES
@@ -176,8 +176,10 @@ def parsed(step: Step, names: Mapping[str, Any], where: str) -> Config:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         known = step.stage.config.model_fields
-        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-            raise unknown_name("setting", field, known, where=f"{where}: {step.name}") from None
+        if first["type"] == "extra_forbidden":
+            place = f"{where}: {'.'.join([step.name, *map(str, first['loc'][:-1])])}"
+            there = documents.known_fields(step.stage.config, first["loc"])
+            raise unknown_name("setting", str(first["loc"][-1]), there, where=place) from None
         raise InputError(
             said(first["msg"]),
             where=f"{where}: {step.name}.{field}",
