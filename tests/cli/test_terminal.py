@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ ACTING = "\x1b]52;c;eA==\x07\x1b[2J\x9b31m\rfake\x08\u202egnp.exe\u2066\u200b\U0
 MARKUP = "[red]red[/red][link=https://a.example]x[/link][/]"
 NAME = f"m{ACTING}{MARKUP}"
 Told = Callable[..., str]
+_ACTS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069\U000e0041]")
 
 
 @pytest.fixture
@@ -50,7 +52,7 @@ def told(
 
 def harmless(text: str) -> bool:
     """Is there nothing in it that a terminal would obey?"""
-    return text == visible(text)
+    return _ACTS.search(text) is None
 
 
 @given(st.text())
@@ -96,12 +98,12 @@ def test_names_and_notes_of_a_report(tmp_path: Path, told: Told) -> None:
 
 
 def test_an_error_quotes_what_is_wrong_and_does_nothing_else(tmp_path: Path, told: Told) -> None:
-    recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(json.dumps({"steps": {NAME: {"stage": NAME}}}))
+    recipe = tmp_path / f"recipe{NAME.replace('/', '')}.yaml"
+    recipe.write_text("steps: {one: {stage: two}}")
     text = told("align", str(recipe), "--output", str(tmp_path / "run"))
     assert harmless(text)
     assert "\\u001b[2J" in text
-    assert MARKUP in text
+    assert "[red]red[red]" in text
 
 
 def test_a_chat_shows_what_a_model_writes_as_text(
@@ -140,6 +142,7 @@ def test_a_bug_is_told_with_its_traceback(told: Told, monkeypatch: pytest.Monkey
     def broken(*_: object) -> None:
         raise RuntimeError(ACTING)
 
+    monkeypatch.setenv("EXANTE_TRACEBACK", "1")
     monkeypatch.setattr(rules, "load", broken)
     text = told("rules", "check", "general")
     assert "Traceback" in text

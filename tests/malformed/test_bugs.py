@@ -31,9 +31,15 @@ def test_a_bug_is_told_as_one(
     assert "and more lines" not in said
 
 
-def test_its_traceback_is_there_for_the_asking(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_traceback_is_there_for_the_asking(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(listing, "listing", _broken)
     monkeypatch.setattr(sys, "argv", ["exante", "ls", "recipes"])
     monkeypatch.setenv("EXANTE_TRACEBACK", "1")
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(SystemExit) as end:
         main()
+    said = capsys.readouterr().err
+    assert end.value.code == 1
+    assert "Traceback (most recent call last)" in said
+    assert "in _broken" in said

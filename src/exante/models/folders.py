@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -100,15 +101,8 @@ def require_weights(path: Path) -> None:
             where=str(path),
             fix="save the model again with save_pretrained",
         )
-    _require_plain(path)
-    name = "model.safetensors.index.json"
-    index = _json_of(path / name).get("weight_map", {})
-    if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
-        raise InputError(
-            "weight_map does not name a file for each tensor",
-            where=str(path / name),
-            fix="copy or download it again",
-        )
+    index = _index_of(path)
+    _require_plain(path, index)
     gone = sorted(name for name in set(index.values()) if not (path / name).is_file())
     if gone:
         raise InputError(
@@ -119,10 +113,26 @@ def require_weights(path: Path) -> None:
         )
 
 
-def _require_plain(path: Path) -> None:
+def _index_of(path: Path) -> dict[str, str]:
+    """The file of each tensor; empty where there is no index.
+
+    Raises:
+        InputError: the index names something else.
+    """
+    place = path / "model.safetensors.index.json"
+    index = _json_of(place).get("weight_map", {})
+    if not isinstance(index, dict) or not all(isinstance(file, str) for file in index.values()):
+        raise InputError(
+            "weight_map does not name a file for each tensor",
+            where=str(place),
+            fix="copy or download it again",
+        )
+    return index
+
+
+def _require_plain(path: Path, index: Mapping[str, str]) -> None:
     """Refuse what would have transformers read other files than these, or run code of others."""
-    index = _json_of(path / "model.safetensors.index.json").get("weight_map", {})
-    for name in sorted({str(value) for value in index.values()}):
+    for name in sorted(set(index.values())):
         if Path(name).name != name or not name.endswith(".safetensors"):
             raise InputError(
                 f"its index names {name!r}, which is no safetensors file of the folder",
