@@ -282,7 +282,7 @@ PAGES: dict[str, Page] = {
             "exante align --model Qwen/Qwen3-4B": until("training_prompts"),
         },
     ),
-    "docs/reliability.md": Page(runs=("RUN",)),
+    "docs/reliability.md": Page(runs=("RUN",), ways={"exante bench chaos": Way(parsed=_TIMED)}),
     "docs/scaling.md": Page(
         saves={
             "# One machine with eight GPUs, all weights": "ddp.yaml",
