@@ -29,12 +29,11 @@ def replaced(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     Raises:
         InputError: there is no such folder, or nothing can be written there.
     """
-    temporary = path.with_name(path.name + UNFINISHED)
-    with _new_file(temporary, path, mode) as file:
+    with _new_file(path, mode) as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
-    temporary.replace(path)
+    Path(file.name).replace(path)
     sync_folder(path.parent)
 
 
@@ -98,10 +97,12 @@ def drop_unfinished(folder: Path) -> None:
         path.unlink()
 
 
-def _new_file(temporary: Path, path: Path, mode: str) -> IO[Any]:
+def _new_file(path: Path, mode: str) -> IO[Any]:
+    """The file beside `path` that takes its place in the end."""
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        temporary = path.with_name(path.name + UNFINISHED)
         if "b" in mode:
             return temporary.open(mode)
         return temporary.open(mode, encoding="utf-8", newline="")
