@@ -47,6 +47,11 @@ class Run:
         return read_results(self.folder)
 
     @property
+    def has_report(self) -> bool:
+        """Has it come to its report? Not every recipe has one."""
+        return self.report.is_file()
+
+    @property
     def report(self) -> Path:
         """The page for people."""
         return self.folder / PAGE

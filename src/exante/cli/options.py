@@ -63,9 +63,10 @@ def changes_of(pairs: list[str] | None) -> dict[str, Any]:
 
 
 def show_run(run: Run, as_json: bool, until: str | None = None) -> None:
-    """Print what a run came to; of one that was to stop early, that it did."""
+    """Print what a run came to; of one that was not to come to a report, that it is done."""
     if ranks().main:
-        show_results(None if until else run.results, run.folder, as_json)
+        whole = until is None and run.has_report
+        show_results(run.results if whole else None, run.folder, as_json)
 
 
 def show_results(results: Results | None, run: Path, as_json: bool) -> None:
