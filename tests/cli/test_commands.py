@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.malformed.commands import Done
+from tests.malformed.commands import exante as called
+
+Exante = Callable[..., Done]
 
 
-def exante(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "exante", *arguments],
+@pytest.fixture
+def exante(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Exante:
+    """Runs a command in this process, in an empty folder: importing torch takes seconds."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: called(shlex.join(arguments), monkeypatch, capsys)
+
+
+def test_a_process_ends_with_the_message_and_the_code(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "exante", "align", "--recipe", "erp"],
         capture_output=True,
         text=True,
-        cwd=cwd,
-        env={**environment, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        timeout=300,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         check=False,
     )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: unknown recipe 'erp'\n  fix: did you mean 'erpo'?")
 
 
 def test_help_needs_no_torch() -> None:
@@ -39,7 +55,6 @@ def test_help_needs_no_torch() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("align", "--recipe", "erp"), "did you mean 'erpo'"),
         (("align", "--until", "taugt"), "did you mean 'taught'"),
         (("align", "--set", "tuned.loss"), "not of the form step.field=value"),
         (("align", "--set", "tuned.loss.beta=-1"), "tuned.loss.beta"),
@@ -56,65 +71,67 @@ def test_help_needs_no_torch() -> None:
     ],
 )
 def test_mistakes_end_in_one_message_and_exit_code_2(
-    arguments: tuple[str, ...], message: str, tmp_path: Path
+    arguments: tuple[str, ...], message: str, exante: Exante
 ) -> None:
-    done = exante(*arguments, cwd=tmp_path)
-    assert done.returncode == 2, done.stderr
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr + done.stdout
-    assert done.stderr.count("error:") == 1
+    done = exante(*arguments)
+    assert done.code == 2, done.said
+    assert message in done.said
+    assert "Traceback" not in done.said + done.printed
+    assert done.said.count("error:") == 1
 
 
-def test_a_broken_prompt_file_is_located(tmp_path: Path) -> None:
+def test_a_broken_prompt_file_is_located(tmp_path: Path, exante: Exante) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt": "one"}\n{"prompt": "two"\n')
-    done = exante("align", "--data", "p.jsonl", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "p.jsonl:2: no valid JSON" in done.stderr
+    done = exante("align", "--data", "p.jsonl")
+    assert done.code == 2
+    assert "p.jsonl:2: no valid JSON" in done.said
 
 
-def test_a_rule_set_with_duplicate_ids_is_located(tmp_path: Path) -> None:
+def test_a_rule_set_with_duplicate_ids_is_located(tmp_path: Path, exante: Exante) -> None:
     clause = "{id: X1.1, text: one}"
     (tmp_path / "r.yaml").write_text(
         "version: 1\nname: mine\ncategories:\n"
         f"  - {{id: X1, title: A, definition: d, prohibited: [{clause}, {clause}]}}\n"
     )
-    done = exante("rules", "check", "r.yaml", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "r.yaml:4" in done.stderr
-    assert "X1.1" in done.stderr
+    done = exante("rules", "check", "r.yaml")
+    assert done.code == 2
+    assert "r.yaml:4" in done.said
+    assert "X1.1" in done.said
 
 
-def test_an_output_folder_of_another_run_is_refused_and_left_alone(tmp_path: Path) -> None:
-    first = exante("align", "--until", "prompts", "-o", "run", cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
+def test_an_output_folder_of_another_run_is_refused_and_left_alone(
+    tmp_path: Path, exante: Exante
+) -> None:
+    first = exante("align", "--until", "prompts", "-o", "run")
+    assert first.code == 0, first.said
     before = (tmp_path / "run/prompts/train.jsonl").read_bytes()
-    other = exante("align", "--until", "prompts", "--seed", "5", "-o", "run", cwd=tmp_path)
-    assert other.returncode == 2
-    assert "config.seed" in other.stderr
-    assert "--output" in other.stderr
+    other = exante("align", "--until", "prompts", "--seed", "5", "-o", "run")
+    assert other.code == 2
+    assert "config.seed" in other.said
+    assert "--output" in other.said
     assert (tmp_path / "run/prompts/train.jsonl").read_bytes() == before
 
 
-def test_an_output_that_is_a_file_is_refused(tmp_path: Path) -> None:
+def test_an_output_that_is_a_file_is_refused(tmp_path: Path, exante: Exante) -> None:
     (tmp_path / "run").write_text("mine")
-    done = exante("align", "--until", "prompts", "-o", "run", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "run" in done.stderr
+    done = exante("align", "--until", "prompts", "-o", "run")
+    assert done.code == 2
+    assert "run" in done.said
     assert (tmp_path / "run").read_text() == "mine"
 
 
-def test_lists_copies_and_rules(tmp_path: Path) -> None:
-    rows = json.loads(exante("ls", "recipes", "--json").stdout)
+def test_lists_copies_and_rules(exante: Exante) -> None:
+    rows = json.loads(exante("ls", "recipes", "--json").printed)
     assert {"erpo", "refusal_sft"} <= {row["name"] for row in rows}
     assert all(row["badge"] and row["paper"] and row["summary"] for row in rows)
-    assert "held_out" in exante("ls", "attacks").stdout
-    assert exante("cp", "erpo", "mine.yaml", cwd=tmp_path).returncode == 0
-    assert exante("cp", "erpo", "mine.yaml", cwd=tmp_path).returncode == 2
-    assert "R01" in exante("rules", "show", "general").stdout
-    assert exante("rules", "check", "miniature").stdout.startswith("ok: 8 categories")
+    assert "held_out" in exante("ls", "attacks").printed
+    assert exante("cp", "erpo", "mine.yaml").code == 0
+    assert exante("cp", "erpo", "mine.yaml").code == 2
+    assert "R01" in exante("rules", "show", "general").printed
+    assert exante("rules", "check", "miniature").printed.startswith("ok: 8 categories")
 
 
-def test_chat_answers_once() -> None:
+def test_chat_answers_once(exante: Exante) -> None:
     done = exante("chat", "miniature", "--prompt", "What is 12 plus 13?")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert done.code == 0, done.said
+    assert done.printed.strip()

@@ -49,16 +49,17 @@ class ProgressListener:
         self.task: TaskID | None = None
 
     def __enter__(self) -> ProgressListener:
-        """Start drawing."""
-        self.bar.start()
+        """Drawing starts with the first step: a mistake found before is one message alone."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop drawing, however the run ended."""
-        self.bar.stop()
+        if self.bar.live.is_started:
+            self.bar.stop()
 
     def started(self, name: str, stage: str) -> None:
         """A bar without length appears."""
+        self.bar.start()
         self.task = self.bar.add_task(shown(name), total=None, note=shown(stage))
 
     def progress(self, done: int, total: int, note: str) -> None:
