@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from exante.bench import chaos as module
 from exante.bench.chaos import ChaosResult, chaos
 from exante.errors import InputError, RunError
 
@@ -113,3 +114,10 @@ def test_a_run_that_fails_by_itself_is_told(tmp_path: Path) -> None:
         failing()
     with pytest.raises(InputError, match="holds something already"):
         failing()
+
+
+def test_a_step_that_was_stamped_and_not_yet_named_is_not_finished(tmp_path: Path) -> None:
+    for name in ("made", "going.1a2b3c4d.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stage.json").write_text("{}")
+    assert list(module._stamps(tmp_path)) == ["made"]

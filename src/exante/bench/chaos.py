@@ -33,6 +33,8 @@ _LONG = 0.2
 _LONGER = 12.0
 _LAST_LINES = 8
 _BETWEEN = "between steps"
+_PARTIAL = ".partial"
+"""End of the name of a folder in which a step is being made."""
 _GRACE_SECONDS = 120.0
 """A run that lost a child ends, or gets along without it, within this time; then it is killed."""
 
@@ -246,18 +248,21 @@ def _kill(process: int) -> None:
 
 def _stamps(run: Path) -> dict[str, int]:
     """When each finished step was stamped, in nanoseconds."""
-    return {path.parent.name: path.stat().st_mtime_ns for path in run.glob(f"*/{STAMP}")}
+    stamps = run.glob(f"*/{STAMP}")
+    # A kill may come between the stamp and the name that makes a step finished.
+    done = (path for path in stamps if path.parent.suffix != _PARTIAL)
+    return {path.parent.name: path.stat().st_mtime_ns for path in done}
 
 
 def _being_made(run: Path) -> str:
     """The step whose working folder was written last."""
     if not run.is_dir():
         return _BETWEEN
-    folders = {path: max(_times(path), default=0) for path in run.glob("*.partial")}
+    folders = {path: max(_times(path), default=0) for path in run.glob(f"*{_PARTIAL}")}
     if not folders:
         return _BETWEEN
     newest = max(folders, key=lambda path: folders[path])
-    return newest.name.removesuffix(".partial").rpartition(".")[0]
+    return newest.name.removesuffix(_PARTIAL).rpartition(".")[0]
 
 
 def _times(folder: Path) -> Iterator[int]:
