@@ -156,3 +156,21 @@ def test_equal_starts_that_are_split_otherwise_keep_their_own_log_probs(
     for turn in turns.values():
         assert len(turn.logprobs) == len(turn.token_ids)
     assert turns["forced", 0].token_ids[:2] == (6, 7)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_what_a_kill_left_is_sampled_as_it_would_have_been(
+    loaded: tuple[Any, Chat], temperature: float
+) -> None:
+    model, chat = loaded
+    asked = requests(chat)
+    settings = SamplingSettings(n=3, temperature=temperature, max_new_tokens=12, batch_size=2)
+    whole = list(sample(model, chat, asked, settings))
+    keys = [(turn.id, turn.sample) for turn in whole]
+    for count in range(len(keys)):
+        again = list(sample(model, chat, asked, settings, done=keys[:count]))
+        # Equal to the last digit of every log-prob; blocks that were whole are not sampled again.
+        assert again == whole[len(whole) - len(again) :]
+        assert 0 <= count - (len(whole) - len(again)) < 2 * 4
+    assert len(whole) > 2 * 4
+    assert not list(sample(model, chat, asked, settings, done=keys))

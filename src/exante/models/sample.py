@@ -31,6 +31,8 @@ CACHE_BYTES = 512 << 20
 """Memory for keys and values on a CPU, unless `batch_size` asks for another number of rows."""
 _CACHE_SHARE = 0.5
 """Of a GPU's free memory."""
+_BLOCK = 4
+"""Rows of a block, in slots: the slots run empty at its end, and a kill costs at most as much."""
 MOST_ROWS = 512
 FEWEST_ROWS = 8
 _REFILL = {"cpu": 1 / 8, "cuda": 7 / 8}
@@ -118,9 +120,17 @@ class Row:
 
 
 def sample(
-    model: Any, chat: Ends, requests: Sequence[Request], settings: SamplingSettings
+    model: Any,
+    chat: Ends,
+    requests: Sequence[Request],
+    settings: SamplingSettings,
+    done: Collection[tuple[str, int]] = (),
 ) -> Iterator[Sampled]:
     """All turns of all requests, each as soon as it ends: not in the order of the requests.
+
+    Which rows are decoded beside each other rounds sums, and so moves log-probs in their last
+    digits. Rows are therefore taken in blocks that are the same whatever is `done` (request and
+    sample): a block of which everything is done is passed over, any other one is sampled whole.
 
     Raises:
         InputError: the model keeps something else than keys and values between tokens.
@@ -134,10 +144,13 @@ def sample(
     if ordered:
         longest = len(ordered[-1].prompt_ids) + len(ordered[-1].forced_ids)
         columns = longest + settings.max_new_tokens
-        rows = min(settings.batch_size or rows_that_fit(model, columns), len(ordered) * settings.n)
-        yield from Decoder(model, chat, settings, SlotCache(model.config, rows, columns)).run(
-            deque(Row(r, i) for r in ordered for i in range(settings.n))
-        )
+        turns = [Row(r, i) for r in ordered for i in range(settings.n)]
+        rows = min(settings.batch_size or rows_that_fit(model, columns), len(turns))
+        decoder = Decoder(model, chat, settings, SlotCache(model.config, rows, columns))
+        for first in range(0, len(turns), rows * _BLOCK):
+            block = turns[first : first + rows * _BLOCK]
+            if any((row.request.id, row.sample) not in done for row in block):
+                yield from decoder.run(deque(block))
 
 
 class Decoder:

@@ -1,4 +1,4 @@
-"""Samples turns of a policy on prompts, a batch at a time, and continues where it was stopped."""
+"""Samples turns of a policy on prompts, and continues where it was stopped with the same turns."""
 
 from __future__ import annotations
 
@@ -71,14 +71,13 @@ def run(config: SampleConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     requests = {e.id: _request(e, chat, config) for e in examples}
     places = range(config.sampling.n)
     own = _own(requests.values())
-    waiting = [r for r in own if any((r.id, i) not in done for i in places)]
     have = sum((r.id, i) in done for r in own for i in places)
     with own_file(out / _PARTIAL).open("a", encoding="utf-8") as file:
-        for turn in _turns(folder, chat, waiting, config.sampling, done, out):
+        for turn in _turns(folder, chat, own, config.sampling, done, out):
             if (turn.id, turn.sample) not in done:
                 have += 1
                 put([_generation(turn, requests[turn.id], chat, fingerprint)], file)
-            tell(have, len(own) * len(places), "turns")
+                tell(have, len(own) * len(places), "turns")
     together()
     if not ranks().main:
         return {}
@@ -115,7 +114,7 @@ def _turns(
     if settings.engine == "vllm":
         return sample_apart(folder, chat.stop_ids, requests, settings, done=done, folder=out)
     model = load_model(folder, dtype=sampling_dtype(settings.precision))
-    return sample(model, chat, requests, settings)
+    return sample(model, chat, requests, settings, done)
 
 
 def _examples(config: SampleConfig, inputs: Inputs) -> list[Example]:
@@ -194,7 +193,7 @@ def _require_room(
 
 STAGE = Stage(
     "sample",
-    3,
+    4,
     SampleConfig,
     run,
     reads=("policy", "prompts"),
