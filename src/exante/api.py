@@ -183,6 +183,7 @@ def compare(
     lora: int | None = None,
     sft_tokens: int | None = None,
     preference_tokens: int | None = None,
+    only_seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     listener: Listener | None = None,
 ) -> Compared | None:
@@ -190,8 +191,10 @@ def compare(
 
     `methods` are recipes or recipe files; all are tested against the `reference`. `output` holds a
     run per seed (from 0 on), the table and the page. The budgets count, for each method, tokens of
-    supervised and of preference training. Other options are as in `align`. Returns None in a
-    process of several that is not the main one.
+    supervised and of preference training. With `only_seed`, that seed's run is made and nothing
+    else, as one job of several beside each other; the same call without it makes the page. Other
+    options are as in `align`. Returns None with `only_seed`, and in a process of several that is
+    not the main one.
 
     Raises:
         InputError: an option or a file does not fit; nothing that was finished is lost.
@@ -207,5 +210,6 @@ def compare(
         reference=reference,
         changes=settings or {},
         out=Path(output),
+        only_seed=only_seed,
         listener=listener,
     )

@@ -77,6 +77,13 @@ def test_the_documented_method_fits_and_is_as_short_as_it_says(tmp_path: Path) -
     assert "prompts" in plan.steps
 
 
+def command(names: list[str], out: Path, *more: str) -> list[str]:
+    """The comparison of two methods on a small budget."""
+    words = ["compare", *names, "--seeds", "1", "--reference", "two", "-o", str(out), *more]
+    words += [w for k, v in BUDGETS.items() for w in (f"--{k.replace('_', '-')}", str(v))]
+    return words + [w for k, v in SMALL.items() for w in ("--set", f"{k}={json.dumps(v)}")]
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Compared]:
     """Stopped in front of the second method's training, then continued by the command."""
@@ -89,10 +96,11 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], Com
     with pytest.raises(Stopped):
         perform_recipe(build(document, "compare"), out / "seed-0", plug)
     before = {name: (out / "seed-0" / name).stat().st_mtime_ns for name, _ in plug.finished_steps}
-    words = ["compare", *names, "--seeds", "1", "--reference", "two", "-o", str(out), "--json"]
-    words += [w for k, v in BUDGETS.items() for w in (f"--{k.replace('_', '-')}", str(v))]
-    words += [w for k, v in SMALL.items() for w in ("--set", f"{k}={json.dumps(v)}")]
-    result = RUN.invoke(app, words, catch_exceptions=False)
+    alone = RUN.invoke(app, command(names, out, "--only-seed", "0"), catch_exceptions=False)
+    assert alone.exit_code == 0, alone.output
+    assert "the same command without --only-seed makes the page" in alone.output
+    assert [path.name for path in out.iterdir()] == ["seed-0"]
+    result = RUN.invoke(app, command(names, out, "--json"), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     after = {name: (out / "seed-0" / name).stat().st_mtime_ns for name in before}
     assert after == before
@@ -168,6 +176,12 @@ def test_adapters_are_trained_instead_of_all_weights_where_asked_for(tmp_path: P
 
 def test_mistakes_are_named_before_anything_runs(tmp_path: Path) -> None:
     one = documented(tmp_path, "one", 0.1)
+    wrong = RUN.invoke(app, command([one], tmp_path / "out", "--only-seed", "1"))
+    assert (wrong.exit_code, str(wrong.exception)[:34]) == (
+        1,
+        "only_seed=1: is none of the seeds\n",
+    )
+    assert not (tmp_path / "out").exists()
     with pytest.raises(InputError, match=r"unknown method 'erpp'\n.*known: one, refusal_sft"):
         loaded([one, "refusal_sft"], {}, "erpp")
     with pytest.raises(InputError, match="another method or step is called one"):

@@ -31,6 +31,13 @@ SftTokens = Annotated[
 PreferenceTokens = Annotated[
     int | None, typer.Option(help="Tokens of preference training, for each method.", min=1)
 ]
+OnlySeed = Annotated[
+    int | None,
+    typer.Option(
+        help="Make this seed's run and no page: seeds can be made beside each other.",
+        min=0,
+    ),
+]
 Folder = Annotated[Path, typer.Option("--output", "-o", help="The same command continues there.")]
 
 
@@ -46,6 +53,7 @@ def compare(
     lora: Lora = None,
     sft_tokens: SftTokens = None,
     preference_tokens: PreferenceTokens = None,
+    only_seed: OnlySeed = None,
     changes: Changes = None,
     accelerate: Accelerate = None,
     output: Folder = Path("runs/compare"),
@@ -57,6 +65,7 @@ def compare(
     """
     from exante import api
     from exante.cli.table import compared_table
+    from exante.models.ranks import ranks
 
     in_processes(accelerate)
     with watched(output) as listener:
@@ -73,9 +82,16 @@ def compare(
             lora=lora,
             sft_tokens=sft_tokens,
             preference_tokens=preference_tokens,
+            only_seed=only_seed,
             settings=changes_of(changes),
             listener=listener,
         )
+    if only_seed is not None and ranks().main:
+        run = output / f"seed-{only_seed}"
+        said = (
+            f"\nseed {only_seed} is in {run}; the same command without --only-seed makes the page"
+        )
+        echo(said, err=True)
     if found is None:
         return
     if as_json:

@@ -49,24 +49,30 @@ def compared(
     reference: str,
     changes: Mapping[str, Any],
     out: Path,
+    only_seed: int | None = None,
     listener: Listener | None = None,
 ) -> Compared | None:
     """Run the comparison, a seed after the other; the page is written anew after each.
 
-    `asked` are options by the names of the recipes' settings, None where one was not given. Returns
-    None in a process that is not the main one.
+    `asked` are options by the names of the recipes' settings, None where one was not given. With
+    `only_seed`, that seed's run is made and no page, so that seeds can run beside each other.
+    Returns None then, and in a process that is not the main one.
 
     Raises:
-        InputError: there is no seed; see also `loaded` and `comparison_recipe`.
+        InputError: there is no such seed; see also `loaded` and `comparison_recipe`.
     """
     if seeds < 1:
         raise InputError("no seed is asked for", where=f"seeds={seeds}", fix="1 or more")
+    if only_seed is not None and only_seed not in range(seeds):
+        raise InputError(
+            "is none of the seeds", where=f"only_seed={only_seed}", fix=f"0 to {seeds - 1}"
+        )
     plans = loaded(methods, asked, reference)
     found: Compared | None = None
-    for seed in range(seeds):
+    for seed in range(seeds) if only_seed is None else [only_seed]:
         document = comparison_recipe(_seeded(plans, seed), reference)
         run_document(document, changes=changes, out=out / f"seed-{seed}", listener=listener)
-        if ranks().main:
+        if ranks().main and only_seed is None:
             found = write_comparison(out, plans, range(seed + 1), reference)
     return found
 
