@@ -65,6 +65,8 @@ def test_only_what_stands_behind_the_mark_counts_in_a_solution() -> None:
         ("At first the answer is A. No: the answer is B.", "B"),
         ("\\boxed{\\text{D}}", "D"),
         ("Both (A) and (B) are close.\nB", "B"),
+        ("\\boxed{\\text{(D)}}", "D"),
+        ("(A) or (B)\n\n**B**\n\n", "B"),
         ("It must be (D), because (D) is old.", "D"),
         ("It is (A) or (B).", None),
         ("A dog is an animal.", None),
@@ -77,6 +79,12 @@ def test_only_what_stands_behind_the_mark_counts_in_a_solution() -> None:
 )
 def test_the_letter_a_text_settles_on(text: str, found: str | None) -> None:
     assert letter(text) == found
+
+
+@pytest.mark.parametrize("text", ["\n" * 100_000, "\\boxed{" + "(" * 100_000])
+def test_a_long_text_without_words_settles_on_nothing(text: str) -> None:
+    """Tried in all ways, it would take hours."""
+    assert letter(text) is None
 
 
 def test_options_bound_the_letters() -> None:

@@ -19,6 +19,7 @@ from exante.records import (
     iterate_jsonl,
     parse_line,
     read_jsonl,
+    read_record,
     write_json,
     write_jsonl,
 )
@@ -107,6 +108,13 @@ def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None) -> N
     with pytest.raises(InputError, match="cannot be read") as caught:
         read_jsonl(path, Example)
     assert caught.value.where == str(path)
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_jsonl(Path("a\0b.jsonl"), Example)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_record(Path("a\0b.json"), Example, what="example", fix="write one")
 
 
 def test_records_do_not_change() -> None:

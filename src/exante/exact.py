@@ -78,8 +78,8 @@ def letter(text: str, options: int = 4) -> str | None:
 def _patterns(letters: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     one = rf"([{letters}])"
     led = rf"(?i:\b(?:answer|option|choice)(?:\s+is)?)\W{{0,6}}{one}(?![\w'’])"
-    boxed = rf"\\boxed\{{\W*(?:text\{{)?\W*{one}\W*\}}"
-    alone = rf"(?m)^\W*{one}\W*$"
+    boxed = rf"\\boxed\{{\W*(?:text\{{\W*)?{one}\W*\}}"
+    alone = rf"(?m)^[^\w\n]*{one}[^\w\n]*$"
     start = rf"\A\W*{one}[).:,]"
     bracketed = rf"\({one}\)"
     return (

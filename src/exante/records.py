@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exante.durable import replaced, write_text
-from exante.errors import InputError, said
+from exante.errors import InputError, fault_in
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
 """What a prompt is: to be declined, plainly fine, fine but alarming at first sight, a probe."""
@@ -240,7 +240,7 @@ def iterate_jsonl(path: Path, model: type[R]) -> Iterator[R]:
     """The records of a JSON Lines file, one at a time; blank lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a null byte
         raise InputError(
             f"cannot be read: {error}", where=str(path), fix="check path and encoding (UTF-8)"
         ) from None
@@ -266,10 +266,8 @@ def parse_row(row: Mapping[str, Any], model: type[R], *, where: str) -> R:
 
 
 def _unfit(error: ValidationError, model: type[Record], where: str) -> InputError:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
     return InputError(
-        f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
+        fault_in(error),
         where=where,
         fix=f"each line is one JSON object with the fields of {model.__name__}",
     )
@@ -283,13 +281,10 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
     """
     try:
         return model.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        text = f"{field}: {said(first['msg'])}" if field else said(first["msg"])
-        raise InputError(f"no {what}: {text}", where=str(path), fix=fix) from None
+        raise InputError(f"no {what}: {fault_in(error)}", where=str(path), fix=fix) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
 
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
