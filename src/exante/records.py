@@ -237,7 +237,11 @@ def read_jsonl(path: Path, model: type[R]) -> list[R]:
 
 
 def iterate_jsonl(path: Path, model: type[R]) -> Iterator[R]:
-    """The records of a JSON Lines file, one at a time; blank lines are skipped."""
+    """The records of a JSON Lines file, one at a time; blank lines are skipped.
+
+    Raises:
+        InputError: as `read_jsonl`, once it comes to the line.
+    """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a null byte

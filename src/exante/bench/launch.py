@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,7 +43,8 @@ class Launcher:
     folder: Path
     say: Callable[[str], None]
     """Told what is about to run."""
-    count: int = field(default=0)
+    count: int = 0
+    """Processes so far."""
 
     def run(
         self,

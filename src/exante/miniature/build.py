@@ -198,5 +198,6 @@ def _neutral(model: LlamaForCausalLM, unseen: list[int]) -> None:
 
 
 def _rate(step: int, steps: int) -> float:
+    """Share of the peak: up over 100 steps, then down a cosine to 2 %."""
     warm = min(1.0, (step + 1) / 100)
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))
