@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.tiny import tiny_model
@@ -47,3 +49,25 @@ def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     finally:
         process.kill()
         process.wait()
+
+
+class Broken(BaseHTTPRequestHandler):
+    """Answers everything with half of an answer."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'data: {"choices": [{"delta')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_an_answer_is_lost_and_not_raised(stream: bool) -> None:
+    with HTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.handle_request).start()
+        address = f"http://127.0.0.1:{server.server_port}/v1"
+        reply = serving._answered(address, "a", 8, stream=stream)
+    assert (reply.status, reply.whole) == (200, False)

@@ -178,14 +178,17 @@ def _answered(
             {"content-type": "application/json"},
         )
         response = connection.getresponse()
-        body = response.read().decode()
+        body = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return _Reply(0, "", False)
     finally:
         connection.close()
     if response.status != 200:
         return _Reply(response.status, body, False, float(response.headers.get("retry-after", 0)))
-    return _streamed(body) if stream else _plain(body)
+    try:
+        return _streamed(body) if stream else _plain(body)
+    except (ValueError, KeyError):  # To be counted as lost.
+        return _Reply(response.status, body, False)
 
 
 def _plain(body: str) -> _Reply:
