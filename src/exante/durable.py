@@ -121,8 +121,9 @@ def _new_file(path: Path, mode: str) -> IO[Any]:
     with _mendable(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-        file: IO[Any] = path.with_name(path.name + UNFINISHED).open(mode, **text)
+        encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
+        temporary = path.with_name(path.name + UNFINISHED)
+        file = temporary.open(mode, encoding=encoding, newline=newline)
     return file
 
 
