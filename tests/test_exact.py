@@ -109,8 +109,13 @@ def test_right_is_none_where_nothing_is_to_be_compared() -> None:
         {"exact": "number", "answer": "four"},
         {"exact": "number"},
         {"exact": "letter", "answer": "BB"},
+        {"exact": "letter", "answer": ""},
+        {"exact": "letter", "answer": "E"},
+        {"exact": "letter", "answer": "A", "options": 0},
+        {"exact": "letter", "answer": "A", "options": -3},
+        {"exact": "letter", "answer": "A", "options": "four"},
     ],
 )
-def test_facts_that_cannot_be_compared_are_refused(facts: dict[str, str]) -> None:
+def test_facts_that_cannot_be_compared_are_refused(facts: dict[str, object]) -> None:
     with pytest.raises(InputError, match="exact"):
         right("4", facts)

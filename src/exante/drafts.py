@@ -80,7 +80,11 @@ def mechanical(policy: str) -> Draft:
 
 def written(draft: Draft, *, name: str, source: str, how: str) -> str:
     """The YAML of a draft, comments included; `how` says who made it."""
-    lines = [_HEAD.format(source=_plain(source), how=how), "version: 1", f"name: {_quoted(name)}"]
+    lines = [
+        _HEAD.format(source=_plain(source), how=_plain(how)),
+        "version: 1",
+        f"name: {_quoted(name)}",
+    ]
     lines.append("categories:")
     for number, topic in enumerate(draft.topics, start=1):
         lines += _topic_lines(f"P{number:02}", topic)

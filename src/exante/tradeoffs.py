@@ -91,7 +91,8 @@ def weighed_pairs(
         if settings.safety_pairs:
             known = {(pair.chosen_ids, pair.rejected_ids) for pair in kept}
             safer = [Ordered(a, b) for a in turns for b in turns if b.unsafe and not a.unsafe]
-            made += (new := [one for one in safer if _ids(one) not in known])
+            new = [one for one in safer if _ids(one) not in known]
+            made += new
             kept += _capped(new, group.example, settings, rng)
         tally["prompts"] += 1
         tally["turns"] += len(turns)

@@ -115,7 +115,7 @@ class Data:
     pairs: Path
 
 
-def new_folder(output: Path) -> Path:
+def dated_folder(output: Path) -> Path:
     """A folder of its own for each run of the command: rows of two runs never mix."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):
