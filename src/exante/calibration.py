@@ -97,9 +97,9 @@ def corrected_rate(
     """The rate that a judge with these errors must have looked at (Rogan & Gladen 1978).
 
     `(rate + specificity - 1) / (sensitivity + specificity - 1)`, held within 0 and 1. The interval
-    is a percentile bootstrap over items (clustered by `groups`) and over the calibration set, both
-    at once. It assumes that the judge errs here as it did there. `NOTHING` without verdicts, with
-    a calibration set that lacks a class, or with a judge no better than chance.
+    is one of percentiles: items are resampled (clustered by `groups`), and both rates of the judge
+    are drawn anew each time. It assumes that the judge errs here as it did there. `NOTHING` without
+    verdicts, with a calibration set that lacks a class, or with a judge no better than chance.
     """
     if not verdicts or not known.positives or not known.negatives:
         return NOTHING
@@ -111,7 +111,7 @@ def corrected_rate(
     clusters = groups if groups is not None else range(len(verdicts))
     positives = cluster_sums(verdicts, clusters)
     sizes = cluster_sums([1.0] * len(verdicts), clusters)
-    # Rates of the calibration set as a Bayesian bootstrap: none becomes 0 or 1 by luck alone.
+    # From their posteriors under Jeffreys' prior: no rate becomes 0 or 1 by luck alone.
     drawn_sensitivity = rng.beta(
         known.true_positive + 0.5, known.false_negative + 0.5, size=RESAMPLES
     )
