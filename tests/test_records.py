@@ -16,7 +16,6 @@ from exante.records import (
     Judgement,
     Message,
     Response,
-    iterate_jsonl,
     parse_line,
     read_jsonl,
     read_record,
@@ -76,11 +75,11 @@ def test_a_failed_writing_keeps_the_former_file(tmp_path: Path) -> None:
 
 def test_blank_lines_are_skipped_and_lines_counted(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
+    path.write_text(f"\n{example().model_dump_json()}\n\n")
+    assert read_jsonl(path, Example) == [example()]
     path.write_text(f"\n{example().model_dump_json()}\n\n{{broken\n")
-    found = iterate_jsonl(path, Example)
-    assert next(found) == example()
     with pytest.raises(InputError) as caught:
-        next(found)
+        read_jsonl(path, Example)
     assert caught.value.where == f"{path}:4"
 
 

@@ -6,7 +6,7 @@ No torch, no model and no decision lives here. Identity of a record is its `id`,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -228,19 +228,10 @@ R = TypeVar("R", bound=Record)
 
 
 def read_jsonl(path: Path, model: type[R]) -> list[R]:
-    """All records of a JSON Lines file, in order.
+    """All records of a JSON Lines file, in order; blank lines are skipped.
 
     Raises:
         InputError: the file cannot be read, or a line does not fit; names file, line and field.
-    """
-    return list(iterate_jsonl(path, model))
-
-
-def iterate_jsonl(path: Path, model: type[R]) -> Iterator[R]:
-    """The records of a JSON Lines file, one at a time; blank lines are skipped.
-
-    Raises:
-        InputError: as `read_jsonl`, once it comes to the line.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -248,9 +239,8 @@ def iterate_jsonl(path: Path, model: type[R]) -> Iterator[R]:
         raise InputError(
             f"cannot be read: {error}", where=str(path), fix="check path and encoding (UTF-8)"
         ) from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield parse_line(line, model, where=f"{path}:{number}")
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    return [parse_line(line, model, where=f"{path}:{number}") for number, line in numbered]
 
 
 def parse_line(line: str, model: type[R], *, where: str) -> R:
