@@ -143,7 +143,7 @@ def test_whoever_stops_the_benchmark_stops_the_run(
     def stopped(_: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.time, "sleep", stopped)
+    monkeypatch.setattr("exante.bench.chaos.time.sleep", stopped)
     with pytest.raises(KeyboardInterrupt):
         attempt.wait(1.0, from_start=False)
     assert attempt.process.poll() is not None

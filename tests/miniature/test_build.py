@@ -30,7 +30,7 @@ def few_chats(monkeypatch: pytest.MonkeyPatch) -> None:
     def few(seed: int) -> Iterator[Chat]:
         return islice(chats(seed), 100)
 
-    monkeypatch.setattr(module.corpus, "chats", few)
+    monkeypatch.setattr("exante.miniature.corpus.chats", few)
 
 
 def test_a_folder_is_made_whole_and_the_same_again(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ class Meter:
         return Memory(
             after_imports=self._after_imports,
             after_model=self._after_model,
-            peak=peak_bytes(self.device),
+            peak=self._peak(),
             peak_is_of_training=self._reset,
             states=self._states,
         )
@@ -81,6 +81,9 @@ class Meter:
         if self.device == "cuda":
             return torch.cuda.memory_allocated()
         return status_bytes("VmRSS")
+
+    def _peak(self) -> int:
+        return peak_bytes(self.device)
 
 
 def wait(device: str) -> None:
