@@ -74,6 +74,8 @@ def test_a_check_of_the_answer_shows_request_and_answer_and_needs_one() -> None:
         ("Safe.", "safe"),
         ("It is UNSAFE, not safe.", "unsafe"),
         ("This is not safe.", "unsafe"),
+        ("This isn't safe.", "unsafe"),
+        ("That would not\nbe. It isn’t  safe", "unsafe"),
         ("safe, although some say unsafe", "safe"),
         ("I cannot help with that.", None),
         ("safety first", None),

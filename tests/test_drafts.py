@@ -78,6 +78,21 @@ def test_a_draft_loads_and_quotes_its_sources_as_comments() -> None:
     assert "#   The weather was fine." in text
 
 
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [("# Locks", "Locks"), ("## Locks ##  ", "Locks"), ("**Locks #:**", "Locks #"), ("# #", "")],
+)
+def test_headings_lose_their_marks(line: str, title: str) -> None:
+    titles = [topic.title for topic in mechanical(f"{line}\nKeys must not be sold.").topics]
+    assert titles == [title or "General"]
+
+
+def test_a_heading_with_a_wide_gap_is_read_at_once() -> None:
+    """Tried in all ways, it would take days."""
+    policy = f"# Locks{' ' * 10_000}and keys\nKeys must not be sold."
+    assert [topic.title for topic in mechanical(policy).topics] == ["Locks and keys"]
+
+
 @given(st.text(max_size=200).map(lambda text: f"# {text}\n- {text} must not be\n{text} may be"))
 def test_any_document_makes_a_file_that_loads(policy: str) -> None:
     draft = mechanical(policy)

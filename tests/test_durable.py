@@ -13,9 +13,10 @@ from exante.durable import (
     new_folder,
     put_in_place,
     replaced,
-    write_bytes,
+    sync_tree,
     write_text,
 )
+from exante.errors import InputError
 
 
 @pytest.fixture
@@ -42,10 +43,23 @@ def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, done: list
     assert done == ["sync a.txt.tmp", "name a.txt", f"sync {tmp_path.name}"]
     assert (tmp_path / "a.txt").read_bytes() == "ä\n".encode()
     done.clear()
-    write_bytes(tmp_path / "b", b"\x00")
+    (tmp_path / "b").write_bytes(b"\x00")
     copy_file(tmp_path / "b", tmp_path / "c")
-    assert [line for line in done if line.startswith("sync")][::2] == ["sync b.tmp", "sync c.tmp"]
+    assert done == ["sync c.tmp", "name c", f"sync {tmp_path.name}"]
     assert (tmp_path / "c").read_bytes() == b"\x00"
+
+
+def test_a_folder_behind_a_link_is_synced_and_links_in_a_folder_are_not(
+    tmp_path: Path, done: list[str]
+) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "runs").symlink_to(tmp_path / "disk")
+    write_text(tmp_path / "runs/a.txt", "a")
+    assert done == ["sync a.txt.tmp", "name a.txt", "sync disk"]
+    done.clear()
+    (tmp_path / "disk/elsewhere").symlink_to(tmp_path / "nowhere")
+    sync_tree(tmp_path / "disk")
+    assert done == ["sync a.txt", "sync disk"]
 
 
 def test_what_fails_in_the_middle_changes_nothing(tmp_path: Path) -> None:
@@ -93,6 +107,43 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
         (place / "config").write_text("whole")
     assert os.listdir(tmp_path) == ["model"]
     assert os.listdir(target) == ["config"]
+
+
+def test_a_new_folder_takes_no_place_that_is_taken(tmp_path: Path) -> None:
+    """Told on entry, before anything is made."""
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "weights").write_text("old")
+    for place, problem in ((target, "holds something already"), (target / "weights", "Not a dir")):
+        with pytest.raises(InputError, match=problem), new_folder(place):
+            pytest.fail("entered")
+    with pytest.raises(KeyboardInterrupt), new_folder(target, over=True):
+        raise KeyboardInterrupt
+    assert (target / "weights").read_text() == "old"
+    with new_folder(target, over=True) as place:
+        (place / "config").write_text("new")
+    assert (os.listdir(tmp_path), os.listdir(target)) == (["model"], ["config"])
+
+
+def test_what_gave_way_to_a_folder_that_never_came_is_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two renames, and again while the next try works."""
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "weights").write_text("old")
+
+    def killed(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("exante.durable.put_in_place", killed)
+        with pytest.raises(KeyboardInterrupt), new_folder(target, over=True):
+            pass
+    assert not target.exists()
+    with pytest.raises(KeyboardInterrupt), new_folder(target, over=True):
+        raise KeyboardInterrupt
+    assert (target / "weights").read_text() == "old"
 
 
 def test_what_was_left_half_written_is_dropped_and_nothing_else(tmp_path: Path) -> None:

@@ -65,6 +65,8 @@ def test_only_what_stands_behind_the_mark_counts_in_a_solution() -> None:
         ("At first the answer is A. No: the answer is B.", "B"),
         ("\\boxed{\\text{D}}", "D"),
         ("Both (A) and (B) are close.\nB", "B"),
+        ("\\boxed{\\text{(D)}}", "D"),
+        ("(A) or (B)\n\n**B**\n\n", "B"),
         ("It must be (D), because (D) is old.", "D"),
         ("It is (A) or (B).", None),
         ("A dog is an animal.", None),
@@ -77,6 +79,12 @@ def test_only_what_stands_behind_the_mark_counts_in_a_solution() -> None:
 )
 def test_the_letter_a_text_settles_on(text: str, found: str | None) -> None:
     assert letter(text) == found
+
+
+@pytest.mark.parametrize("text", ["\n" * 100_000, "\\boxed{" + "(" * 100_000])
+def test_a_long_text_without_words_settles_on_nothing(text: str) -> None:
+    """Tried in all ways, it would take hours."""
+    assert letter(text) is None
 
 
 def test_options_bound_the_letters() -> None:
@@ -101,8 +109,13 @@ def test_right_is_none_where_nothing_is_to_be_compared() -> None:
         {"exact": "number", "answer": "four"},
         {"exact": "number"},
         {"exact": "letter", "answer": "BB"},
+        {"exact": "letter", "answer": ""},
+        {"exact": "letter", "answer": "E"},
+        {"exact": "letter", "answer": "A", "options": 0},
+        {"exact": "letter", "answer": "A", "options": -3},
+        {"exact": "letter", "answer": "A", "options": "four"},
     ],
 )
-def test_facts_that_cannot_be_compared_are_refused(facts: dict[str, str]) -> None:
+def test_facts_that_cannot_be_compared_are_refused(facts: dict[str, object]) -> None:
     with pytest.raises(InputError, match="exact"):
         right("4", facts)

@@ -16,9 +16,9 @@ from exante.records import (
     Judgement,
     Message,
     Response,
-    iterate_jsonl,
     parse_line,
     read_jsonl,
+    read_record,
     write_json,
     write_jsonl,
 )
@@ -75,11 +75,11 @@ def test_a_failed_writing_keeps_the_former_file(tmp_path: Path) -> None:
 
 def test_blank_lines_are_skipped_and_lines_counted(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
+    path.write_text(f"\n{example().model_dump_json()}\n\n")
+    assert read_jsonl(path, Example) == [example()]
     path.write_text(f"\n{example().model_dump_json()}\n\n{{broken\n")
-    found = iterate_jsonl(path, Example)
-    assert next(found) == example()
     with pytest.raises(InputError) as caught:
-        next(found)
+        read_jsonl(path, Example)
     assert caught.value.where == f"{path}:4"
 
 
@@ -107,6 +107,13 @@ def test_an_unreadable_file_is_named(tmp_path: Path, content: bytes | None) -> N
     with pytest.raises(InputError, match="cannot be read") as caught:
         read_jsonl(path, Example)
     assert caught.value.where == str(path)
+
+
+def test_a_name_that_no_file_can_have_is_told() -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_jsonl(Path("a\0b.jsonl"), Example)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_record(Path("a\0b.json"), Example, what="example", fix="write one")
 
 
 def test_records_do_not_change() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exante.errors import InputError
-from exante.rows import read_rows
+from exante.rows import read_rows, sha256_of
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8),
@@ -63,6 +63,14 @@ def test_faults_of_a_list_are_located(tmp_path: Path, text: str, message: str) -
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         list(read_rows(path))
+
+
+@pytest.mark.parametrize("name", ["a\0b.csv", "a\0b.jsonl", "a\0b.json.gz", "a\0b.parquet"])
+def test_a_name_that_no_file_can_have_is_told(name: str) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        list(read_rows(Path(name)))
+    with pytest.raises(InputError, match="cannot be read: embedded null byte"):
+        sha256_of(Path(name))
 
 
 def test_tabs_and_parquet(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from exante.selections import (
     Rule,
     SelectionSettings,
     balance,
+    chance,
     margin_of,
     pairs_by_label,
     transformed,
@@ -236,6 +237,14 @@ def drawn_share(certainty: float) -> float:
     ]
     made = pairs_by_label(groups, "better", ALL.model_copy(update={"certainty": certainty}))
     return made.counts.unsafe_chosen / made.counts.kept
+
+
+def test_great_certainty_is_certain() -> None:
+    """Whichever turn comes first; a sigmoid that is written out would overflow."""
+    assert (chance(-1e6), chance(0.0), chance(1e6)) == (0.0, 0.5, 1.0)
+    settings = ALL.model_copy(update={"certainty": 1e6})
+    group = Group(example("harmful"), (turn(0, KIND), turn(1, UNSAFE)))
+    assert pairs_by_label([group], "better", settings).counts.unsafe_chosen == 1
 
 
 @pytest.mark.parametrize("certainty", [0.5, 2.0, 6.0])

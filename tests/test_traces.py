@@ -219,6 +219,12 @@ def test_our_tags_in_any_spelling_become_data(text: str) -> None:
     assert escape(f"a{text}b") == f"a&lt;{text[1:]}b"
 
 
+@pytest.mark.parametrize("text", ["<" + " " * 100_000, "</think" + "\n" * 100_000])
+def test_text_of_blanks_is_escaped_at_once(text: str) -> None:
+    """Whoever talks to a server chooses it; tried in all ways, it would take hours."""
+    assert escape(text) == text
+
+
 @given(TRACES, TEXT)
 def test_text_cannot_smuggle_a_decision(attacked: Trace, injected: str) -> None:
     """Whatever stands in the fields, category, clauses and decision are the ones meant."""

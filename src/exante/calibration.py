@@ -8,12 +8,18 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from exante.estimates import NOTHING, Estimate, wilson
+from exante.estimates import (
+    NOTHING,
+    RESAMPLES,
+    Estimate,
+    cluster_sums,
+    percentiles,
+    resampled_ratios,
+    wilson,
+)
 from exante.records import Record
 
-_RESAMPLES = 2000
 _LEAST_POWER = 0.05
 """Of sensitivity + specificity - 1: below, a judge says next to nothing and corrects nothing."""
 
@@ -91,9 +97,9 @@ def corrected_rate(
     """The rate that a judge with these errors must have looked at (Rogan & Gladen 1978).
 
     `(rate + specificity - 1) / (sensitivity + specificity - 1)`, held within 0 and 1. The interval
-    is a percentile bootstrap over items (clustered by `groups`) and over the calibration set, both
-    at once. It assumes that the judge errs here as it did there. `NOTHING` without verdicts, with
-    a calibration set that lacks a class, or with a judge no better than chance.
+    is one of percentiles: items are resampled (clustered by `groups`), and both rates of the judge
+    are drawn anew each time. It assumes that the judge errs here as it did there. `NOTHING` without
+    verdicts, with a calibration set that lacks a class, or with a judge no better than chance.
     """
     if not verdicts or not known.positives or not known.negatives:
         return NOTHING
@@ -102,35 +108,20 @@ def corrected_rate(
     if sensitivity + specificity - 1 < _LEAST_POWER:
         return NOTHING
     rng = np.random.default_rng(seed)
-    sums, sizes = _clusters(verdicts, groups)
-    # Rates of the calibration set as a Bayesian bootstrap: none becomes 0 or 1 by luck alone.
+    clusters = groups if groups is not None else range(len(verdicts))
+    positives = cluster_sums(verdicts, clusters)
+    sizes = cluster_sums([1.0] * len(verdicts), clusters)
+    # From their posteriors under Jeffreys' prior: no rate becomes 0 or 1 by luck alone.
     drawn_sensitivity = rng.beta(
-        known.true_positive + 0.5, known.false_negative + 0.5, size=_RESAMPLES
+        known.true_positive + 0.5, known.false_negative + 0.5, size=RESAMPLES
     )
     drawn_specificity = rng.beta(
-        known.true_negative + 0.5, known.false_positive + 0.5, size=_RESAMPLES
+        known.true_negative + 0.5, known.false_positive + 0.5, size=RESAMPLES
     )
-    draws = rng.integers(0, len(sums), (_RESAMPLES, len(sums)))
-    rates = sums[draws].sum(1) / sizes[draws].sum(1)
+    rates = resampled_ratios(positives, sizes, rng)
     power = np.maximum(drawn_sensitivity + drawn_specificity - 1, _LEAST_POWER)
     values = np.clip((rates + drawn_specificity - 1) / power, 0.0, 1.0)
-    tail = (1 - level) / 2
-    low, high = np.quantile(values, [tail, 1 - tail])
+    low, high = percentiles(values, level)
     raw = sum(verdicts) / len(verdicts)
     value = min(1.0, max(0.0, (raw + specificity - 1) / (sensitivity + specificity - 1)))
-    return Estimate(
-        value=value, low=min(float(low), value), high=max(float(high), value), n=len(verdicts)
-    )
-
-
-def _clusters(
-    verdicts: Sequence[bool], groups: Sequence[Hashable] | None
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Positives and items of each cluster."""
-    found: dict[Hashable, list[int]] = {}
-    for place, verdict in enumerate(verdicts):
-        counts = found.setdefault(groups[place] if groups else place, [0, 0])
-        counts[0] += int(verdict)
-        counts[1] += 1
-    table = np.asarray(list(found.values()), dtype=float)
-    return table[:, 0], table[:, 1]
+    return Estimate(value=value, low=min(low, value), high=max(high, value), n=len(verdicts))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(.+?)\s*#*\s*$")
+_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+(\S.*)$")
 _BOLD_HEADING = re.compile(r"^\s*\*\*([^*]+?):?\*\*:?\s*$")
 _ITEM = re.compile(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(.*)$", re.IGNORECASE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
@@ -80,7 +80,11 @@ def mechanical(policy: str) -> Draft:
 
 def written(draft: Draft, *, name: str, source: str, how: str) -> str:
     """The YAML of a draft, comments included; `how` says who made it."""
-    lines = [_HEAD.format(source=_plain(source), how=how), "version: 1", f"name: {_quoted(name)}"]
+    lines = [
+        _HEAD.format(source=_plain(source), how=_plain(how)),
+        "version: 1",
+        f"name: {_quoted(name)}",
+    ]
     lines.append("categories:")
     for number, topic in enumerate(draft.topics, start=1):
         lines += _topic_lines(f"P{number:02}", topic)
@@ -181,12 +185,12 @@ def _blocks(policy: str) -> list[_Block]:
     found: list[_Block] = []
     open_block = False
     for line in policy.splitlines():
-        heading = _HEADING.match(line) or _BOLD_HEADING.match(line)
+        heading = _heading(line)
         item = _ITEM.match(line)
         if not line.strip():
             open_block = False
-        elif heading:
-            found.append(_Block(_plain(heading[1]), heading=True))
+        elif heading is not None:
+            found.append(_Block(heading, heading=True))
             open_block = False
         elif item:
             found.append(_Block(_plain(item[1]), item=True))
@@ -198,6 +202,13 @@ def _blocks(policy: str) -> list[_Block]:
             found.append(_Block(_plain(line)))
             open_block = True
     return [block for block in found if block.text]
+
+
+def _heading(line: str) -> str | None:
+    """What a heading says, marked by `#` or in bold letters; None for other lines."""
+    if found := _HEADING.match(line):
+        return _plain(found[1].rstrip().rstrip("#"))
+    return _plain(found[1]) if (found := _BOLD_HEADING.match(line)) else None
 
 
 def _topic_lines(identity: str, topic: Topic) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,11 @@ from exante.errors import InputError
 
 UNFINISHED = ".tmp"
 """End of the name of a file that is being written."""
+_THEIRS = (
+    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
+    *(errno.EROFS, errno.ENAMETOOLONG),
+)
+"""What a user can mend; a full disk and a broken one stay what they are."""
 
 
 @contextmanager
@@ -43,12 +48,6 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole."""
-    with replaced(path, "wb") as file:
-        file.write(content)
-
-
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file's content whole."""
     with source.open("rb") as content, replaced(target, "wb") as file:
@@ -56,16 +55,33 @@ def copy_file(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def new_folder(target: Path) -> Iterator[Path]:
+def new_folder(target: Path, *, over: bool = False) -> Iterator[Path]:
     """A folder to fill, which gets the name of `target` when it is whole.
 
-    `target` may be there if it is empty. What an interrupted try left is begun anew.
+    `target` may be there if it is empty. With `over` what it holds gives way, by two renames; a
+    kill between them leaves it under the name `*.former.tmp` until the next try. What an
+    interrupted try left is begun anew.
+
+    Raises:
+        InputError: `target` holds something, or nothing can be written there.
     """
     partial = target.with_name(f"{target.name}{UNFINISHED}")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    former = target.with_name(f"{target.name}.former{UNFINISHED}")
+    with _mendable(target):
+        if not over and target.exists() and any(target.iterdir()):
+            raise InputError(
+                "holds something already", where=str(target), fix="choose another folder"
+            )
+        if former.exists() and not target.exists():
+            former.replace(target)  # The last try ended between the two renames.
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
     yield partial
+    if over and target.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        target.replace(former)
     put_in_place(partial, target)
+    shutil.rmtree(former, ignore_errors=True)
 
 
 def put_in_place(finished: Path, target: Path) -> None:
@@ -81,8 +97,10 @@ def put_in_place(finished: Path, target: Path) -> None:
 def sync_tree(folder: Path) -> None:
     """Return when all files of a folder are on the disk, and their names."""
     for place, _, names in os.walk(folder, topdown=False):
-        for name in names:
-            _sync(Path(place) / name)
+        for path in (Path(place) / name for name in names):
+            # A link's target is somebody else's; the link itself stands in its folder.
+            if not path.is_symlink():
+                _sync(path)
         sync_folder(Path(place))
 
 
@@ -93,21 +111,28 @@ def sync_folder(folder: Path) -> None:
 
 def drop_unfinished(folder: Path) -> None:
     """Remove what interrupted processes left half written in a folder and below."""
-    for path in _unfinished(folder):
-        path.unlink()
+    for path in list(folder.rglob(f"*{UNFINISHED}")):
+        if path.is_file() or path.is_symlink():
+            path.unlink()
 
 
 def _new_file(path: Path, mode: str) -> IO[Any]:
     """The file beside `path` that takes its place in the end."""
-    try:
+    with _mendable(path):
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        encoding, newline = (None, None) if "b" in mode else ("utf-8", "")
         temporary = path.with_name(path.name + UNFINISHED)
-        if "b" in mode:
-            return temporary.open(mode)
-        return temporary.open(mode, encoding="utf-8", newline="")
+        file = temporary.open(mode, encoding=encoding, newline=newline)
+    return file
+
+
+@contextmanager
+def _mendable(path: Path) -> Iterator[None]:
+    """Within, what keeps a user from writing to `path` is an InputError."""
+    try:
+        yield
     except OSError as error:
-        # What a user can mend is a message; a full disk and a broken one stay what they are.
         if error.errno not in _THEIRS:
             raise
         raise InputError(
@@ -117,19 +142,7 @@ def _new_file(path: Path, mode: str) -> IO[Any]:
         ) from None
 
 
-_THEIRS = (
-    *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
-    *(errno.EROFS, errno.ENAMETOOLONG),
-)
-
-
-def _unfinished(folder: Path) -> Iterable[Path]:
-    return [path for path in folder.rglob(f"*{UNFINISHED}") if path.is_file() or path.is_symlink()]
-
-
 def _sync(path: Path, flags: int = 0) -> None:
-    if path.is_symlink():
-        return  # Its target is somebody else's; the link itself stands in its folder.
     descriptor = os.open(path, os.O_RDONLY | flags)
     try:
         os.fsync(descriptor)

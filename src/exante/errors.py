@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _MOST_NAMES, _LONGEST_NAME = 12, 40
 
@@ -59,6 +63,13 @@ def listed(names: Iterable[object]) -> str:
     shown = [str(name) for name in names]
     more = f", and {len(shown) - _MOST_NAMES} more" if len(shown) > _MOST_NAMES else ""
     return ", ".join(name[:_LONGEST_NAME] for name in shown[:_MOST_NAMES]) + more
+
+
+def fault_in(error: ValidationError) -> str:
+    """The first thing that does not fit, as `field: what is wrong`."""
+    first = error.errors()[0]
+    field = ".".join(map(str, first["loc"]))
+    return f"{field}: {said(first['msg'])}" if field else said(first["msg"])
 
 
 def said(message: str) -> str:

@@ -17,7 +17,8 @@ from scipy.optimize import brentq
 
 from exante.records import Record
 
-_RESAMPLES = 2000
+RESAMPLES = 2000
+"""Of every bootstrap."""
 _Floats = NDArray[np.float64]
 
 
@@ -36,7 +37,7 @@ class Decision(Record):
     ok: bool
     """Is a loss beyond the margin ruled out, at the level asked for, and no smaller one shown?"""
     difference: float
-    """After minus before: of the rate of bad items, or of the mean."""
+    """After minus before, of the rate of bad items."""
     bound: float
     """The worst difference that the data leave possible (one-sided)."""
     n: int
@@ -89,9 +90,9 @@ def ratio_of_totals(
     if sum(denominators) == 0:
         return NOTHING
     clusters = groups if groups is not None else range(len(numerators))
-    top = _cluster_sums(numerators, clusters)
-    bottom = _cluster_sums(denominators, clusters)
-    low, high = _bootstrap(top, bottom, seed, level)
+    top = cluster_sums(numerators, clusters)
+    bottom = cluster_sums(denominators, clusters)
+    low, high = percentiles(resampled_ratios(top, bottom, np.random.default_rng(seed)), level)
     value = float(top.sum() / bottom.sum())
     return Estimate(value=value, low=low, high=high, n=len(numerators))
 
@@ -257,26 +258,33 @@ def not_worse(
     return Decision(ok=ok, difference=difference, bound=bound, n=n, why=why)
 
 
-def not_lower(
-    before: Sequence[float], after: Sequence[float], margin: float, level: float = 0.95
-) -> Decision:
-    """Is the mean shown to have fallen by less than `margin`, on the same items?
+def cluster_sums(values: Sequence[float], groups: Sequence[Hashable]) -> _Floats:
+    """The sum of each cluster's values, in order of appearance, shape (clusters,)."""
+    sums: dict[Hashable, float] = {}
+    for value, group in zip(values, groups, strict=True):
+        sums[group] = sums.get(group, 0.0) + float(value)
+    return np.asarray(list(sums.values()), dtype=float)
 
-    One-sided paired t bound; equal values everywhere leave no doubt, whatever their number.
+
+def resampled_ratios(top: _Floats, bottom: _Floats, rng: np.random.Generator) -> _Floats:
+    """Sum of `top` over sum of `bottom`, both (clusters,), in each of `RESAMPLES` resamples.
+
+    Resamples whose `bottom` sums to nothing are left out.
     """
-    differences = np.asarray(after, dtype=float) - np.asarray(before, dtype=float)
-    n = len(differences)
-    if n < 2:
-        return Decision(ok=False, difference=0.0, bound=-1.0, n=n, why="too few items to compare")
-    difference = float(differences.mean())
-    error = float(differences.std(ddof=1)) / n**0.5
-    bound = difference - float(stats.t.ppf(level, n - 1)) * error
-    verdict = "within" if bound > -margin else "beyond"
-    why = (
-        f"mean changed by {difference:+.4f} on {n} items, at worst {bound:+.4f}, "
-        f"{verdict} the margin {margin:g}"
-    )
-    return Decision(ok=bound > -margin, difference=difference, bound=bound, n=n, why=why)
+    ratios = []
+    for _ in range(RESAMPLES):
+        draw = rng.integers(0, len(top), len(top))
+        total = bottom[draw].sum()
+        if total > 0:
+            ratios.append(top[draw].sum() / total)
+    return np.asarray(ratios)
+
+
+def percentiles(values: _Floats, level: float) -> tuple[float, float]:
+    """The interval that holds the middle `level` of the values."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(values, [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def _sign_test(broken: int, mended: int) -> float:
@@ -288,27 +296,6 @@ def _sign_test(broken: int, mended: int) -> float:
 
 def _two_sided(level: float) -> float:
     return NormalDist().inv_cdf(0.5 + level / 2)
-
-
-def _cluster_sums(values: Sequence[float], groups: Sequence[Hashable]) -> _Floats:
-    sums: dict[Hashable, float] = {}
-    for value, group in zip(values, groups, strict=True):
-        sums[group] = sums.get(group, 0.0) + float(value)
-    return np.asarray(list(sums.values()), dtype=float)
-
-
-def _bootstrap(top: _Floats, bottom: _Floats, seed: int, level: float) -> tuple[float, float]:
-    """Percentile interval of sum(top) / sum(bottom) over resampled clusters."""
-    rng = np.random.default_rng(seed)
-    ratios = []
-    for _ in range(_RESAMPLES):
-        draw = rng.integers(0, len(top), len(top))
-        total = bottom[draw].sum()
-        if total > 0:
-            ratios.append(top[draw].sum() / total)
-    tail = (1 - level) / 2
-    low, high = np.quantile(ratios, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def _effective_items(rate: float, deviations: Sequence[float], *, fewest: int, most: int) -> float:

@@ -1,7 +1,7 @@
 """Answers that are right or wrong without an opinion: the last number, or the letter of an option.
 
 Pure. What is asked for stands in a prompt's facts: `exact` is `number` or `letter`, `answer` is
-what is right, and `options` is how many letters there are.
+what is right, and `options` is how many letters there are, 4 if it is absent.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ def right(answer: str, facts: Mapping[str, Any]) -> bool | None:
     expected = str(facts.get("answer", ""))
     if form == "number" and (number := last_number(expected)) is not None:
         return last_number(answer) == number
-    if form == "letter" and len(expected) == 1 and expected in ascii_uppercase:
-        return letter(answer, int(facts.get("options", 4))) == expected
+    options = facts.get("options", 4)
+    known = isinstance(options, int) and 1 <= options <= len(ascii_uppercase)
+    if form == "letter" and known and expected in list(ascii_uppercase[:options]):
+        return letter(answer, options) == expected
     raise InputError(
         f"a prompt asks for the exact {form} {expected!r}",
         where="facts",
-        fix="`exact` is number or letter, and `answer` one of these",
+        fix="`exact` is number or letter, `answer` one of these, and `options` (1 to 26) how many "
+        "letters there are",
     )
 
 
@@ -78,8 +81,8 @@ def letter(text: str, options: int = 4) -> str | None:
 def _patterns(letters: str) -> tuple[tuple[re.Pattern[str], str], ...]:
     one = rf"([{letters}])"
     led = rf"(?i:\b(?:answer|option|choice)(?:\s+is)?)\W{{0,6}}{one}(?![\w'’])"
-    boxed = rf"\\boxed\{{\W*(?:text\{{)?\W*{one}\W*\}}"
-    alone = rf"(?m)^\W*{one}\W*$"
+    boxed = rf"\\boxed\{{\W*(?:text\{{\W*)?{one}\W*\}}"
+    alone = rf"(?m)^[^\w\n]*{one}[^\w\n]*$"
     start = rf"\A\W*{one}[).:,]"
     bracketed = rf"\({one}\)"
     return (

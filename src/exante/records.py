@@ -6,14 +6,14 @@ No torch, no model and no decision lives here. Identity of a record is its `id`,
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from exante.durable import replaced, write_text
-from exante.errors import InputError, said
+from exante.errors import InputError, fault_in
 
 Kind = Literal["harmful", "benign", "borderline", "capability"]
 """What a prompt is: to be declined, plainly fine, fine but alarming at first sight, a probe."""
@@ -228,25 +228,19 @@ R = TypeVar("R", bound=Record)
 
 
 def read_jsonl(path: Path, model: type[R]) -> list[R]:
-    """All records of a JSON Lines file, in order.
+    """All records of a JSON Lines file, in order; blank lines are skipped.
 
     Raises:
         InputError: the file cannot be read, or a line does not fit; names file, line and field.
     """
-    return list(iterate_jsonl(path, model))
-
-
-def iterate_jsonl(path: Path, model: type[R]) -> Iterator[R]:
-    """The records of a JSON Lines file, one at a time; blank lines are skipped."""
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or a name with a null byte
         raise InputError(
             f"cannot be read: {error}", where=str(path), fix="check path and encoding (UTF-8)"
         ) from None
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield parse_line(line, model, where=f"{path}:{number}")
+    numbered = ((number, line) for number, line in enumerate(lines, start=1) if line.strip())
+    return [parse_line(line, model, where=f"{path}:{number}") for number, line in numbered]
 
 
 def parse_line(line: str, model: type[R], *, where: str) -> R:
@@ -266,10 +260,8 @@ def parse_row(row: Mapping[str, Any], model: type[R], *, where: str) -> R:
 
 
 def _unfit(error: ValidationError, model: type[Record], where: str) -> InputError:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
     return InputError(
-        f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
+        fault_in(error),
         where=where,
         fix=f"each line is one JSON object with the fields of {model.__name__}",
     )
@@ -283,13 +275,10 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
     """
     try:
         return model.model_validate_json(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        text = f"{field}: {said(first['msg'])}" if field else said(first["msg"])
-        raise InputError(f"no {what}: {text}", where=str(path), fix=fix) from None
+        raise InputError(f"no {what}: {fault_in(error)}", where=str(path), fix=fix) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
 
 
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:

@@ -21,7 +21,8 @@ TABLES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 """Endings of files that are read here."""
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
-_BROKEN = (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error)
+_BROKEN = (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error)
+"""ValueError: bytes that are no UTF-8, and a name with a null byte."""
 _SPACE = re.compile(r"\s*")
 _OBJECTS = "each line is one JSON object"
 _SHOWN = 2000
@@ -80,10 +81,12 @@ def sha256_of(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or error
         raise InputError(
-            f"cannot be read: {error.strerror}", where=str(path), fix="check the path"
+            f"cannot be read: {problem}", where=str(path), fix="check the path"
         ) from None
 
 

@@ -198,6 +198,12 @@ def transformed(pair: Ordered) -> Ordered | None:
     return Ordered(pair.loser, pair.winner, swapped=not pair.swapped)
 
 
+def chance(excess: float) -> float:
+    """Bradley-Terry's chance that the one which is worth so many nats more is preferred."""
+    # The sigmoid, in a form that no number is too large for.
+    return 0.5 * (1.0 + math.tanh(excess / 2))
+
+
 def margin_of(pair: Ordered, settings: SelectionSettings) -> float:
     """What is asked of beta times the gap, in nats."""
     return settings.strength * _MARGINS[settings.margin](pair)
@@ -226,7 +232,7 @@ def _ordered(
         if abs(excess) <= _SAME:
             tally["tied"] += 1
             continue
-        ahead = excess > 0 if certainty is None else rng.random() < _sigmoid(certainty * excess)
+        ahead = excess > 0 if certainty is None else rng.random() < chance(certainty * excess)
         wanted = _wanted(Ordered(one, other) if ahead else Ordered(other, one), rule)
         if wanted is None:
             tally["dropped"] += 1
@@ -241,10 +247,6 @@ def _excess(one: Labelled, other: Labelled, rule: Rule) -> float:
     if rule == "safe_first" and one.unsafe != other.unsafe:
         return float(other.unsafe - one.unsafe)
     return one.reward - other.reward
-
-
-def _sigmoid(value: float) -> float:
-    return 1.0 / (1.0 + math.exp(-value))
 
 
 def _wanted(pair: Ordered, rule: Rule) -> Ordered | None:

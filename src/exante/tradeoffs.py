@@ -6,7 +6,6 @@ Pure and seeded, and everything that is made or dropped is counted. Turns are or
 
 from __future__ import annotations
 
-import math
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +18,7 @@ from scipy.optimize import brentq
 
 from exante.preferences import KINDS, Group, pair_of, varied
 from exante.records import Example, Pair, Record
-from exante.selections import Labelled, Ordered, Valued, by_label, is_sample, labelled
+from exante.selections import Labelled, Ordered, Valued, by_label, chance, is_sample, labelled
 
 Shape = Literal["linear", "relu"]
 Samples = Sequence[Sequence[tuple[float, float]]]
@@ -92,7 +91,8 @@ def weighed_pairs(
         if settings.safety_pairs:
             known = {(pair.chosen_ids, pair.rejected_ids) for pair in kept}
             safer = [Ordered(a, b) for a in turns for b in turns if b.unsafe and not a.unsafe]
-            made += (new := [one for one in safer if _ids(one) not in known])
+            new = [one for one in safer if _ids(one) not in known]
+            made += new
             kept += _capped(new, group.example, settings, rng)
         tally["prompts"] += 1
         tally["turns"] += len(turns)
@@ -176,7 +176,7 @@ def _ordered(
             continue
         ahead = excess > 0
         if settings.drawn:
-            ahead = rng.random() < 0.5 * (1 + math.tanh(settings.unit * excess / 2))
+            ahead = rng.random() < chance(settings.unit * excess)
         winner, loser = (one, other) if ahead else (other, one)
         yield Ordered(winner, loser, swapped=winner.reward < loser.reward - _SAME)
 

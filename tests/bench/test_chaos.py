@@ -5,13 +5,14 @@ The programs are stand-ins for a run: folders with stamps, made one after the ot
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
 from exante.bench import chaos as module
-from exante.bench.chaos import ChaosResult, chaos
+from exante.bench.chaos import ChaosResult, _Attempt, chaos
 from exante.errors import InputError, RunError
 
 SOUND = """
@@ -121,3 +122,28 @@ def test_a_step_that_was_stamped_and_not_yet_named_is_not_finished(tmp_path: Pat
         (tmp_path / name).mkdir()
         (tmp_path / name / "stage.json").write_text("{}")
     assert list(module._stamps(tmp_path)) == ["made"]
+
+
+def test_what_is_being_made_may_vanish_while_it_is_looked_at(tmp_path: Path) -> None:
+    """The run goes on: a link to nowhere stands for a file that was there a moment ago."""
+    for name, at in (("first.1a2b3c4d.partial", 1), ("second.1a2b3c4d.partial", 2)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rows.jsonl.tmp").symlink_to(tmp_path / "nowhere")
+        os.utime(tmp_path / name, (at, at))
+    assert module._being_made(tmp_path) == "second"
+    assert list(module._times(tmp_path / "gone")) == []
+
+
+def test_whoever_stops_the_benchmark_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [sys.executable, "-c", "import time; time.sleep(600)"]
+    attempt = _Attempt(command, tmp_path / "run", tmp_path)
+
+    def stopped(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("exante.bench.chaos.time.sleep", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        attempt.wait(1.0, from_start=False)
+    assert attempt.process.poll() is not None

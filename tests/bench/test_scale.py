@@ -137,9 +137,11 @@ def test_a_models_own_config_is_read() -> None:
         "intermediate_size": 64,
         "vocab_size": 128,
     }
-    assert shape_of(config) == TINY
-    with pytest.raises(InputError, match="no config of a dense transformer"):
-        shape_of({"hidden_size": 32})
+    assert shape_of(config, where="c.json") == TINY
+    with pytest.raises(InputError, match=r"c.json: .* dense transformer: has no 'num_attention_he"):
+        shape_of({"hidden_size": 32}, where="c.json")
+    with pytest.raises(InputError, match=r"dense transformer: layers: .* greater than or equal"):
+        shape_of({**config, "num_hidden_layers": 0}, where="c.json")
 
 
 def test_a_point_measures_what_it_plans() -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from tests.tiny import tiny_model
 
+from exante.bench import serving
 from exante.bench.serving import LoadSpec, load
 from exante.errors import RunError
 
@@ -24,3 +29,45 @@ def test_no_answer_is_lost_or_mixed_up(tmp_path: Path) -> None:
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no model"):
         load(LoadSpec(model=str(tmp_path), requests=20))
+
+
+NOWHERE = "http://127.0.0.1:1/v1"
+
+
+def test_a_server_that_is_gone_is_counted_and_not_raised() -> None:
+    """After a long load its result must not be lost with the server."""
+    process = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
+    process.wait()
+    assert serving._shut_down(process, NOWHERE, ["a", "b"]) == (0, 0, False)
+
+
+def test_a_server_that_does_not_end_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serving, "_GIVE_UP_SECONDS", 0.1)
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    try:
+        assert not serving._ended(process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+class Broken(BaseHTTPRequestHandler):
+    """Answers everything with half of an answer."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'data: {"choices": [{"delta')
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_half_an_answer_is_lost_and_not_raised(stream: bool) -> None:
+    with HTTPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.handle_request).start()
+        address = f"http://127.0.0.1:{server.server_port}/v1"
+        reply = serving._answered(address, "a", 8, stream=stream)
+    assert (reply.status, reply.whole) == (200, False)

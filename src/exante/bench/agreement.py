@@ -51,12 +51,8 @@ def check(lab: SamplingLab, prompts: Prompts) -> Agreement:
     """
     name = f"gate, {prompts.workload}"
     ours, theirs = _greedy(lab, prompts, name)
-    draw = lab.spec.draw(prompts.workload)
-    sampled, sampled_sums = ours, None
-    if not draw.greedy:
-        sampled, others = _sampled(lab, prompts, name)
-        their_sums = _sums(lab, prompts, name, others)
-        sampled_sums = others, their_sums
+    greedy = lab.spec.draw(prompts.workload).greedy
+    sampled, others = (ours, None) if greedy else _sampled(lab, prompts, name)
     sums = _sums(lab, prompts, name, sampled)
     found = Agreement(
         greedy_prompts=len(theirs),
@@ -67,8 +63,9 @@ def check(lab: SamplingLab, prompts: Prompts) -> Agreement:
         logprob_difference=_logprob_difference(sampled, sums),
         logprob_size=sum(sums) / sum(len(turn.token_ids) for turn in sampled),
     )
-    if sampled_sums is not None:
-        found = _with_distribution(found, (sampled, sums), sampled_sums)
+    if others is not None:
+        their_sums = _sums(lab, prompts, name, others)
+        found = _with_distribution(found, (sampled, sums), (others, their_sums))
     gate(found, name)
     return found
 

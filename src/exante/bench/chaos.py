@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -144,8 +144,7 @@ def _killed_to_its_end(
     while True:
         attempt = _Attempt(command, run, output)
         wait = rng.expovariate(1 / mean_seconds) * (_LONGER if rng.random() < _LONG else 1)
-        ended = attempt.wait(wait, from_start=rng.random() < _WHILE_STARTING)
-        if ended:
+        if ended := attempt.wait(wait, from_start=rng.random() < _WHILE_STARTING):
             attempt.to_its_end()
         else:
             making = _being_made(run)
@@ -178,20 +177,18 @@ class _Attempt:
 
     def wait(self, seconds: float, *, from_start: bool) -> bool:
         """Let it work for so long, once it works or from its start on; has it ended by itself?"""
-        while not from_start and not self._works() and self.process.poll() is None:
-            time.sleep(_POLL_SECONDS)
-        try:
-            self.process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return False
+        with self._never_left():
+            while not from_start and not self._works() and self.process.poll() is None:
+                time.sleep(_POLL_SECONDS)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                return False
         return True
 
     def kill(self) -> None:
-        # Launchers give their processes groups of their own.
-        below = _below(self.process.pid)
-        os.killpg(self.process.pid, signal.SIGKILL)
-        for process in below:
-            _kill(process)
+        """Kill it and all that it started."""
+        self._end(_below(self.process.pid))
         self.process.wait()
 
     def lost_a_child(self, rng: random.Random) -> bool:
@@ -200,13 +197,13 @@ class _Attempt:
         if not found:
             return False
         _kill(rng.choice(found))
-        try:
-            self.process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        with self._never_left():
+            try:
+                self.process.wait(_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.kill()
         # Whatever outlives its parent must not work beside the next attempt.
-        for process in found:
-            _kill(process)
+        self._end(found)
         return True
 
     def to_its_end(self) -> None:
@@ -215,14 +212,27 @@ class _Attempt:
         Raises:
             RunError: it failed.
         """
-        try:
+        with self._never_left():
             code = self.process.wait()
-        except BaseException:
-            self.kill()
-            raise
         if code:
             last = "\n".join(self._text().splitlines()[-_LAST_LINES:])
             raise RunError(f"the run ended with exit code {code}:\n{last}", where=str(self.said))
+
+    def _end(self, below: Sequence[int]) -> None:
+        """Kill its group and those below it: launchers give their processes groups of their own."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        for process in below:
+            _kill(process)
+
+    @contextmanager
+    def _never_left(self) -> Iterator[None]:
+        """Within, whoever stops the benchmark stops the run: it is in a session of its own."""
+        try:
+            yield
+        except BaseException:
+            self.kill()
+            raise
 
     def _works(self) -> bool:
         return _STARTED in self._text()
@@ -266,4 +276,8 @@ def _being_made(run: Path) -> str:
 
 
 def _times(folder: Path) -> Iterator[int]:
-    yield from (path.stat().st_mtime_ns for path in (folder, *folder.rglob("*")))
+    # The run goes on meanwhile: files get other names, and the folder its own.
+    with suppress(FileNotFoundError):
+        for path in (folder, *folder.rglob("*")):
+            with suppress(FileNotFoundError):
+                yield path.stat().st_mtime_ns

@@ -8,12 +8,11 @@ from itertools import cycle, islice
 
 from exante.bench.spec import TrainingSpec
 from exante.models.packed import Group, grouped
-from exante.records import Pair, PairKind
+from exante.preferences import KINDS
+from exante.records import Pair
 
 PAD, EOS, FIRST_WORD = 0, 1, 8
 """Token ids of the random models; words start at `FIRST_WORD`."""
-
-_KINDS: tuple[PairKind, ...] = ("safety", "usefulness", "efficiency")
 
 
 def make_batches(spec: TrainingSpec) -> list[list[Pair]]:
@@ -87,7 +86,7 @@ def _pairs(name: str, group: Group) -> list[Pair]:
             prompt_ids=group.prompt,
             chosen_ids=best,
             rejected_ids=other,
-            kind=_KINDS[place % len(_KINDS)],
+            kind=KINDS[place % len(KINDS)],
             why="random, for a benchmark",
         )
         for place, other in enumerate(others)

@@ -9,8 +9,8 @@ from exante.bench.data import groups_of
 from exante.bench.spec import Shape
 from exante.records import Pair
 
-_TRAINED = 3
-"""Forward, gradient of the input, gradient of the weight: each as many FLOPs."""
+PRODUCTS = 3
+"""Of a weight in training: forward, gradient of the input and of the weight; as many FLOPs each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +73,10 @@ def least_work(batches: Sequence[Sequence[Pair]]) -> Work:
 
 def linear_flops(linear: Linear, work: Work) -> float:
     """FLOPs of all matrices of this shape, forward and backward."""
-    return 2 * _TRAINED * linear.parameters * (work.scored if linear.scored_only else work.run)
+    return 2 * PRODUCTS * linear.parameters * (work.scored if linear.scored_only else work.run)
 
 
 def step_flops(shape: Shape, work: Work) -> float:
     """FLOPs of layers, head and attention, forward and backward; nothing is computed twice."""
-    attention = 4 * _TRAINED * shape.layers * shape.size_of_head * shape.heads * work.seen
+    attention = 4 * PRODUCTS * shape.layers * shape.size_of_head * shape.heads * work.seen
     return sum(linear_flops(linear, work) for linear in linears(shape)) + attention

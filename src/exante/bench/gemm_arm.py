@@ -8,7 +8,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from exante.bench.floor import Linear, least_work, linear_flops, linears
+from exante.bench.floor import PRODUCTS, Linear, least_work, linear_flops, linears
 from exante.bench.meter import Meter, wait
 from exante.bench.outcome import batches_of
 from exante.bench.request import GemmRates, Request
@@ -32,7 +32,7 @@ def run(request: Request, _: Meter) -> GemmRates:
     for linear in linears(request.spec.shape):
         total = work.scored if linear.scored_only else work.run
         rows = max(1, round(total / len(timed)))
-        mine = linear_flops(linear, work) / len(timed) / 3
+        mine = linear_flops(linear, work) / len(timed) / PRODUCTS
         for left, right in _products(linear, rows, dtype, request.spec.device):
             inner = left.shape[1]
             size = 2 * left.shape[0] * inner * right.shape[1]

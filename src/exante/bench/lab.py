@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from exante.bench.launch import Data, Launcher
-from exante.bench.measure import ORDER, ratio_of_means, ratio_of_rates
+from exante.bench.measure import ORDER, Side, ratio_of_means, ratio_of_rates
 from exante.bench.request import Arm, GemmRates, Memory, Prepared, Setup, Trained, TrlSettings
 from exante.bench.spec import Allocator, TrainingSpec
 from exante.errors import RunError
+
+Setting = TypeVar("Setting")
+Run = TypeVar("Run")
 
 OWN_ALLOCATOR: Allocator = "kept"
 """What exante sets for itself whenever it trains."""
@@ -48,11 +52,7 @@ class Lab:
 
     def block(self, name: str, data: Data, ours: Setup, theirs: Setup) -> Block:
         """Ours, theirs, theirs, ours, each in a fresh process."""
-        found: dict[str, list[Trained]] = {"ours": [], "theirs": []}
-        for side in ORDER:
-            setup = ours if side == "ours" else theirs
-            found[side].append(self.train(name, data, setup))
-        return Block(found["ours"], found["theirs"])
+        return Block(*interleaved(lambda setup: self.train(name, data, setup), ours, theirs))
 
     def gemm(self, name: str, data: Data) -> GemmRates:
         """The machine's rate on the shapes of a step, now."""
@@ -102,6 +102,16 @@ class Block:
                 fix="measure memory at a larger preset",
             )
         return ratio_of_means(ours, theirs)
+
+
+def interleaved(
+    measured: Callable[[Setting], Run], ours: Setting, theirs: Setting
+) -> tuple[list[Run], list[Run]]:
+    """What each side's runs gave, ours first; they take turns in the order of a block."""
+    found: dict[Side, list[Run]] = {"ours": [], "theirs": []}
+    for side in ORDER:
+        found[side].append(measured(ours if side == "ours" else theirs))
+    return found["ours"], found["theirs"]
 
 
 def plain_setup(spec: TrainingSpec, trl: TrlSettings | None = None) -> Setup:

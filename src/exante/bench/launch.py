@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,7 +43,8 @@ class Launcher:
     folder: Path
     say: Callable[[str], None]
     """Told what is about to run."""
-    count: int = field(default=0)
+    count: int = 0
+    """Processes so far."""
 
     def run(
         self,
@@ -114,7 +115,7 @@ class Data:
     pairs: Path
 
 
-def new_folder(output: Path) -> Path:
+def dated_folder(output: Path) -> Path:
     """A folder of its own for each run of the command: rows of two runs never mix."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for suffix in ("", *(f"-{number}" for number in range(2, 100))):

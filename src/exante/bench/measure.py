@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from exante.estimates import RESAMPLES, percentiles
+
 Side = Literal["ours", "theirs"]
 ORDER: tuple[Side, ...] = ("ours", "theirs", "theirs", "ours")
 """Of one block: a machine that slows down evenly favours neither side."""
-_RESAMPLES = 2000
 
 
 def ratio_of_rates(
@@ -33,10 +34,8 @@ def median_interval(
     if len(ratios) < 2:
         return None
     rng = np.random.default_rng(seed)
-    draws = rng.choice(np.asarray(ratios, dtype=float), size=(_RESAMPLES, len(ratios)))
-    tail = (1 - level) / 2
-    low, high = np.quantile(np.median(draws, axis=1), [tail, 1 - tail])
-    return float(low), float(high)
+    draws = rng.choice(np.asarray(ratios, dtype=float), size=(RESAMPLES, len(ratios)))
+    return percentiles(np.median(draws, axis=1), level)
 
 
 def middle(ratios: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 
 from exante.bench import agreement, measure
 from exante.bench.agreement import Agreement
-from exante.bench.launch import Launcher, new_folder
+from exante.bench.launch import Launcher, dated_folder
 from exante.bench.sampling_lab import Samples, SamplingLab, as_called_first, own_setup
 from exante.bench.sampling_request import SampleSetup
 from exante.bench.sampling_spec import SamplingSpec, Workload
@@ -128,7 +128,7 @@ def bench_sampling(
     # The gate or the sweep alone are of all workloads.
     workloads = dict.fromkeys(c.workload for c in (asked or known.values()))
     start = time.monotonic()
-    folder = new_folder(output)
+    folder = dated_folder(output)
     lab, found = SamplingLab(Launcher(folder, say), folder / "work", spec), _Found()
     for workload in workloads:
         found.gate[workload] = agreement.check(lab, lab.prompts(workload))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from exante.bench.lab import OWN_ALLOCATOR
+from exante.bench.lab import OWN_ALLOCATOR, interleaved
 from exante.bench.launch import Launcher
-from exante.bench.measure import ORDER, ratio_of_rates
+from exante.bench.measure import ratio_of_rates
 from exante.bench.request import Arm
 from exante.bench.sampling_request import (
     Drawn,
@@ -76,11 +76,7 @@ class SamplingLab:
 
     def block(self, name: str, prompts: Prompts, ours: SampleSetup, theirs: SampleSetup) -> Samples:
         """Ours, theirs, theirs, ours, each in a fresh process."""
-        found: dict[str, list[Drawn]] = {"ours": [], "theirs": []}
-        for side in ORDER:
-            setup = ours if side == "ours" else theirs
-            found[side].append(self.sample(name, prompts, setup))
-        return Samples(found["ours"], found["theirs"])
+        return Samples(*interleaved(lambda setup: self.sample(name, prompts, setup), ours, theirs))
 
     def _job(self, arm: Arm, name: str, prompts: Prompts, setup: SampleSetup) -> SampleRequest:
         return SampleRequest(

@@ -10,39 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from exante.bench.floor import Work, linears, step_flops
+from pydantic import ValidationError
+
+from exante.bench.floor import PRODUCTS, Work, linears, step_flops
 from exante.bench.spec import Shape
-from exante.errors import InputError
+from exante.errors import InputError, fault_in
 from exante.models import footprint
 
-_TRAINED = 3
-"""Forward, gradient of the input, gradient of the weight."""
 _FREE = 0.9
 """Share of a GPU's memory that is planned with."""
 _MOST_ROWS = 256
 """Turns that a server decodes together in one replica."""
 
+_llama = partial(Shape, key_value_heads=8, vocabulary=128_256, tied=False)
 SHAPES = {
-    "8b": Shape(
-        layers=32,
-        hidden=4096,
-        heads=32,
-        key_value_heads=8,
-        intermediate=14336,
-        vocabulary=128256,
-        tied=False,
-    ),
-    "70b": Shape(
-        layers=80,
-        hidden=8192,
-        heads=64,
-        key_value_heads=8,
-        intermediate=28672,
-        vocabulary=128256,
-        tied=False,
-    ),
+    "8b": _llama(layers=32, hidden=4096, heads=32, intermediate=14_336),
+    "70b": _llama(layers=80, hidden=8192, heads=64, intermediate=28_672),
 }
 """Of Llama 3.1, from the published configs."""
 
@@ -106,14 +92,14 @@ class Cost:
     """Of one GPU: the same whatever their number, as far as work divides."""
 
 
-def shape_of(config: Mapping[str, Any]) -> Shape:
-    """The shape in a model's `config.json`.
+def shape_of(config: Mapping[str, Any], *, where: str) -> Shape:
+    """The shape in a model's `config.json`; `where` is its name in messages.
 
     Raises:
         InputError: it is none of a dense transformer with gated feed-forward layers.
     """
     try:
-        heads = int(config["num_attention_heads"])
+        heads = config["num_attention_heads"]
         return Shape(
             layers=config["num_hidden_layers"],
             hidden=config["hidden_size"],
@@ -124,8 +110,15 @@ def shape_of(config: Mapping[str, Any]) -> Shape:
             vocabulary=config["vocab_size"],
             tied=bool(config.get("tie_word_embeddings", False)),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"no config of a dense transformer: {error}") from None
+    except KeyError as error:
+        problem = f"has no {error}"
+    except ValidationError as error:
+        problem = fault_in(error)
+    raise InputError(
+        f"no config of a dense transformer: {problem}",
+        where=where,
+        fix="give a model like Llama, Mistral or Qwen, without experts",
+    )
 
 
 def parameters(shape: Shape) -> int:
@@ -153,7 +146,7 @@ def training_flops(shape: Shape, work: Work, *, recomputed: bool) -> float:
 
 def scoring_flops(shape: Shape, work: Work) -> float:
     """Of forward passes."""
-    return step_flops(shape, work) / _TRAINED
+    return step_flops(shape, work) / PRODUCTS
 
 
 def sizes(shape: Shape) -> footprint.Shape:
@@ -184,12 +177,20 @@ def training_bytes(held: footprint.Shape, tokens: int, gpus: int) -> int:
 
 
 def fewest_gpus(held: footprint.Shape, gpu: Gpu, tokens: int) -> int:
-    """GPUs whose memory holds a training: one, or whole machines of eight with divided weights."""
+    """GPUs whose memory holds a training: one, or whole machines of eight with divided weights.
+
+    Raises:
+        InputError: no number of them does.
+    """
     counts: list[int] = [1, *range(8, 8000, 8)]
     for count in counts:
         if training_bytes(held, tokens, count) <= _FREE * gpu.memory:
             return count
-    raise InputError(f"{tokens} tokens at once fit into no number of these GPUs")
+    raise InputError(
+        f"{tokens} tokens at once fit into no number of these GPUs",
+        where="--tokens",
+        fix="run fewer of them at once (train.batch_tokens), or take GPUs with more memory",
+    )
 
 
 def tokens_that_hide_exchange(shape: Shape, gpu: Gpu, network: float, reached: Reached) -> float:
@@ -267,7 +268,7 @@ def _sampled(stage: str, shape: Shape, turns: int, load: Load, gpu: Gpu, reached
 
 def _in_layers(shape: Shape, work: Work) -> float:
     """FLOPs of a forward pass without the head."""
-    return step_flops(shape, Work(work.run, 0, work.seen)) / _TRAINED
+    return step_flops(shape, Work(work.run, 0, work.seen)) / PRODUCTS
 
 
 def _narrow(shape: Shape) -> int:

@@ -34,6 +34,7 @@ from exante.records import Record
 _SAMPLES = 20
 """Times that memory is read under load."""
 _GIVE_UP_SECONDS = 120.0
+_POLL_SECONDS = 0.002
 _FIRST_PAUSE_SECONDS = 0.05
 """Of a client that was turned away; then twice as long, up to what the server asked for."""
 _LAST_TOKENS = 256
@@ -162,9 +163,7 @@ def _answered(
     address: str, text: str, max_tokens: int | None = None, *, stream: bool = False
 ) -> _Reply:
     """One request; trace and answer as one text."""
-    parts = urlsplit(address)
-    assert parts.hostname is not None
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=_GIVE_UP_SECONDS)
+    connection = _connection(address)
     asked = {
         "model": "load",
         "messages": [{"role": "user", "content": text}],
@@ -174,19 +173,22 @@ def _answered(
     try:
         connection.request(
             "POST",
-            f"{parts.path}/chat/completions",
+            f"{urlsplit(address).path}/chat/completions",
             json.dumps(asked),
             {"content-type": "application/json"},
         )
         response = connection.getresponse()
-        body = response.read().decode()
+        body = response.read().decode(errors="replace")
     except (OSError, http.client.HTTPException):
         return _Reply(0, "", False)
     finally:
         connection.close()
     if response.status != 200:
         return _Reply(response.status, body, False, float(response.headers.get("retry-after", 0)))
-    return _streamed(body) if stream else _plain(body)
+    try:
+        return _streamed(body) if stream else _plain(body)
+    except (ValueError, KeyError):  # To be counted as lost.
+        return _Reply(response.status, body, False)
 
 
 def _plain(body: str) -> _Reply:
@@ -218,28 +220,41 @@ def _shut_down(
     with ThreadPoolExecutor(len(texts)) as pool:
         asked = [pool.submit(_answered, address, text, stream=True) for text in texts]
         while (taken := _taken(address)) < len(texts) and not any(one.done() for one in asked):
-            time.sleep(0.002)
+            time.sleep(_POLL_SECONDS)
         process.send_signal(signal.SIGTERM)
         replies = [one.result() for one in asked]
     finished = sum(
         reply.whole and reply.text == known.text
         for reply, known in zip(replies, alone, strict=True)
     )
-    ended = process.wait(timeout=60) == 0
-    return taken, finished, ended and _answered(address, texts[0]).status == 0
+    return taken, finished, _ended(process) and _answered(address, texts[0]).status == 0
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Does it end by itself, and well?"""
+    try:
+        return process.wait(_GIVE_UP_SECONDS) == 0
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def _taken(address: str) -> int:
-    """Requests that run or wait."""
-    parts = urlsplit(address)
-    assert parts.hostname is not None
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=10)
+    """Requests that run or wait; none where the server does not say."""
+    connection = _connection(address)
     try:
         connection.request("GET", "/health")
         told = json.loads(connection.getresponse().read())
         return int(told["running"]) + int(told["waiting"])
+    except (OSError, http.client.HTTPException):
+        return 0
     finally:
         connection.close()
+
+
+def _connection(address: str) -> http.client.HTTPConnection:
+    parts = urlsplit(address)
+    assert parts.hostname is not None
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=_GIVE_UP_SECONDS)
 
 
 def _resident(process: int) -> tuple[int, ...]:

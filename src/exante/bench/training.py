@@ -13,7 +13,7 @@ from typing import Any
 from exante.bench import floor, measure, parity
 from exante.bench.data import make_batches
 from exante.bench.lab import Block, Lab, plain_setup
-from exante.bench.launch import Data, Launcher, new_folder
+from exante.bench.launch import Data, Launcher, dated_folder
 from exante.bench.parity import Parity
 from exante.bench.request import Setup
 from exante.bench.spec import Described, TrainingSpec
@@ -106,7 +106,7 @@ def bench_training(
             fix="pip install 'exante[dev]'",
         )
     start = time.monotonic()
-    folder = new_folder(output)
+    folder = dated_folder(output)
     lab = Lab(Launcher(folder, say), folder / "work")
     found = _Found()
     for part in dict.fromkeys(["plain", *(["groups"] if "groups" in parts else [])]):

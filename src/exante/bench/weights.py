@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from exante.bench.data import EOS, PAD
 from exante.bench.spec import LONGEST, Shape
 from exante.models.chat import Chat
-from exante.models.folders import stops_of, weights_fingerprint
+from exante.models.folders import stops_of
 from exante.models.load import load_tokenizer
 
 _TEMPLATE = (
@@ -20,10 +20,8 @@ _TEMPLATE = (
 )
 
 
-def save_random_model(
-    folder: Path, shape: Shape, seed: int, *, endless: bool = False
-) -> tuple[str, int]:
-    """Write weights, config and tokenizer; returns their hash and the number of parameters.
+def save_random_model(folder: Path, shape: Shape, seed: int, *, endless: bool = False) -> None:
+    """Write weights, config and tokenizer.
 
     `endless` gives the end of a turn an id behind the vocabulary: all who sample look for it, and
     nobody can draw it, so that turns have the length that was asked for without any extra work.
@@ -48,7 +46,6 @@ def save_random_model(
     model.generation_config.eos_token_id = eos
     model.save_pretrained(folder)
     _tokenizer(eos).save_pretrained(folder)
-    return weights_fingerprint(folder), sum(p.numel() for p in model.parameters())
 
 
 def chat_of(folder: Path) -> Chat:

@@ -18,7 +18,9 @@ def miniature_build(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="None: into the package itself.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps, to try things out.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps, to try things out.", min=1)
+    ] = None,
 ) -> None:
     """Train the embedded base model from nothing (about 25 minutes on two cores).
 
@@ -38,6 +40,7 @@ def miniature_build(
             target,
             settings,
             lambda step, total, loss: listener.progress(step, total, f"loss {loss:.3f}"),
+            over=output is None,
         )
     echo(f"{target}: sha256 {digest}")
 

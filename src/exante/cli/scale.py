@@ -128,7 +128,7 @@ def _read(model: str) -> tuple[Shape, Sizes]:
     path = path if path.is_file() else resolve(model, weights=False) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-        return shape_of(config), shape_in(config)
+        return shape_of(config, where=str(path)), shape_in(config)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(
             f"cannot be read: {error}", where=model, fix="8b, 70b, a hub id, or a model's folder"

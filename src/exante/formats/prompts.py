@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from exante.errors import InputError, listed, said
+from exante.errors import InputError, fault_in, listed
 from exante.formats.base import asked_in
 from exante.records import Example, Kind, Message, Response
 
@@ -92,10 +92,8 @@ def own_example(row: dict[str, Any], where: str, line: int, kind: Kind | None) -
     try:
         example = Example.model_validate_json(json.dumps(row, default=str))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{field}: {said(first['msg'])}" if field else said(first["msg"]),
+            fault_in(error),
             where=where,
             fix="fields: id, messages, kind, category, ...",
         ) from None

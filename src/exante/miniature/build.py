@@ -17,8 +17,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from exante.durable import new_folder
 from exante.miniature import corpus
 from exante.miniature.world import DANGEROUS, EVERYDAY
+from exante.models.folders import weights_fingerprint
 from exante.records import write_json
 
 BOS, EOS, SYSTEM, USER, ASSISTANT = (
@@ -67,26 +69,32 @@ class BuildSettings(BaseModel):
 
 
 def build(
-    out: Path, settings: BuildSettings, on_progress: Callable[[int, int, float], None] | None = None
+    out: Path,
+    settings: BuildSettings,
+    on_progress: Callable[[int, int, float], None] | None = None,
+    *,
+    over: bool = False,
 ) -> str:
-    """Write tokenizer and weights (bfloat16 safetensors) to `out`; returns the weights' sha256.
+    """Write tokenizer and weights (bfloat16 safetensors) to `out`; returns the model's fingerprint.
 
-    `on_progress` gets (step, steps, loss in nats per token).
+    `on_progress` gets (step, steps, loss in nats per token). With `over`, what `out` holds gives
+    way once the model is whole.
+
+    Raises:
+        InputError: `out` holds something, or nothing can be written there; told before training.
     """
-    from exante.models.folders import weights_fingerprint
-
-    torch.manual_seed(settings.seed)
-    tokenizer = train_tokenizer(settings)
-    model = LlamaForCausalLM(_config(tokenizer, settings))
-    losses = _train(model, _rows(tokenizer, settings), settings, on_progress)
-    vocabulary = tokenizer.get_vocab()
-    _neutral(model, [vocabulary[token] for token in THINK_TOKENS])
-    out.mkdir(parents=True, exist_ok=True)
-    model.bfloat16().save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    digest = weights_fingerprint(out)
-    recipe = settings.model_dump() | {"final_loss": losses[-1], "sha256": digest}
-    write_json(out / "build.json", recipe)
+    with new_folder(out, over=over) as place:
+        torch.manual_seed(settings.seed)
+        tokenizer = train_tokenizer(settings)
+        model = LlamaForCausalLM(_config(tokenizer, settings))
+        loss = _train(model, _rows(tokenizer, settings), settings, on_progress)
+        vocabulary = tokenizer.get_vocab()
+        _neutral(model, [vocabulary[token] for token in THINK_TOKENS])
+        model.bfloat16().save_pretrained(place)
+        tokenizer.save_pretrained(place)
+        digest = weights_fingerprint(place)
+        recipe = settings.model_dump() | {"final_loss": loss, "sha256": digest}
+        write_json(place / "build.json", recipe)
     return digest
 
 
@@ -156,12 +164,13 @@ def _train(
     batches: Iterator[Tensor],
     settings: BuildSettings,
     on_progress: Callable[[int, int, float], None] | None,
-) -> list[float]:
+) -> float:
+    """Fit the model, on a CPU and under bfloat16 autocast; the last step's loss, nats per token."""
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.95), weight_decay=0.05
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: _rate(s, settings.steps))
-    losses: list[float] = []
+    told = math.nan
     model.train()
     for step, batch in enumerate(islice(batches, settings.steps)):
         with torch.autocast("cpu", torch.bfloat16):
@@ -174,20 +183,21 @@ def _train(
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         schedule.step()
-        losses.append(loss.item())
+        told = loss.item()
         if on_progress is not None:
-            on_progress(step + 1, settings.steps, losses[-1])
-    return losses
+            on_progress(step + 1, settings.steps, told)
+    return told
 
 
 @torch.no_grad()
 def _neutral(model: LlamaForCausalLM, unseen: list[int]) -> None:
     """Tokens that were only ever pushed away become average ones, as new tokens do elsewhere."""
     table = model.model.embed_tokens.weight
-    seen = [token for token in range(len(table)) if token not in set(unseen)]
+    seen = sorted(set(range(len(table))) - set(unseen))
     table[unseen] = table[seen].mean(0)
 
 
 def _rate(step: int, steps: int) -> float:
+    """Share of the peak: up over 100 steps, then down a cosine to 2 %."""
     warm = min(1.0, (step + 1) / 100)
     return warm * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / steps)))

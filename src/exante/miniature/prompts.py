@@ -109,7 +109,7 @@ def _task(split: Split, index: int, pool: Sequence[Concept], rng: random.Random)
 
 
 def _probe(rng: random.Random, pool: Sequence[Concept]) -> tasks.Task:
-    """A task of every skill in turn, about the concepts of the split."""
+    """A task of any skill, about the concepts of the split."""
     return tasks.SKILLS[rng.choice(list(tasks.SKILLS))](rng, pool)
 
 

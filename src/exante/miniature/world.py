@@ -113,8 +113,8 @@ _ONSETS = [
 _VOWELS = ["a", "e", "i", "o", "u"]
 _CODAS = ["l", "n", "r", "s", "m", "k", "t", "x", "nd", "rm", "lt", "sk"]
 
-PER_KIND = 22
 SPLIT_SIZES: dict[Split, int] = {"train": 14, "validation": 3, "test": 5}
+"""Concepts of each kind."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Concept:
 def concepts() -> tuple[Concept, ...]:
     """All concepts, always the same ones: 22 of each of the 16 kinds."""
     rng = random.Random("exante miniature world 1")
-    names = _names(rng, PER_KIND * (len(EVERYDAY) + len(DANGEROUS)))
+    names = _names(rng, sum(SPLIT_SIZES.values()) * (len(EVERYDAY) + len(DANGEROUS)))
     made: list[Concept] = []
     for kind in (*EVERYDAY, *DANGEROUS):
         splits = [split for split, size in SPLIT_SIZES.items() for _ in range(size)]

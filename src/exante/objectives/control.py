@@ -115,9 +115,10 @@ def barrier_step(
     """Largest step along `-direction` that keeps slack (LB-SGD, arXiv 2207.10415, section 4.2).
 
     `min(min_i slack_i / (2 L_i + sqrt(slack_i M_i)) / |g|, 1 / M)`, `L_i` being the slope along the
-    direction and `M = M_0 + 2 eta sum M_i / slack_i + 4 eta sum L_i^2 / slack_i^2`. The promise is
-    one about `x - step * g`: an optimiser that rescales gradients, such as Adam, also behind a
-    clipped norm, makes another step, and what was promised no longer holds.
+    direction and `M = M_0 + 2 eta sum M_i / slack_i + 4 eta sum L_i^2 / slack_i^2`; `1 / M_0` on
+    the way back from outside, where there is no slack to keep. The promise is one about
+    `x - step * g`: an optimiser that rescales gradients, such as Adam, also behind a clipped norm,
+    makes another step, and what was promised no longer holds.
     """
     length = direction.norm()
     if length == 0 or (slacks <= 0).any():

@@ -21,8 +21,10 @@ def contrast(
     return -F.logsigmoid(costlier - cheaper)
 
 
-def anchored(costs: Float[Tensor, " turns"], unsafe: Bool[Tensor, " turns"]) -> Tensor:
-    """`-log sigmoid(-s c)` with s = 1 for safe turns, else -1, and `1e-3 c^2`; one per turn."""
+def anchored(
+    costs: Float[Tensor, " turns"], unsafe: Bool[Tensor, " turns"]
+) -> Float[Tensor, " turns"]:
+    """`-log sigmoid(-s c)` with s = 1 for safe turns, else -1, and `1e-3 c^2`."""
     return -F.logsigmoid(torch.where(unsafe, costs, -costs)) + REGULARISATION * costs**2
 
 

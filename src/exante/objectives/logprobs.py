@@ -167,7 +167,7 @@ def front_sums(
 ) -> Float[Tensor, " wanted"]:
     """Summed log-prob of the first `tokens` tokens of each of the `responses`, in nats.
 
-    The tokens of a response stand together, in order.
+    The tokens of a response stand together, in order, and `owners` never falls.
     """
     places = torch.arange(len(owners), device=owners.device) - torch.searchsorted(owners, owners)
     inside = (owners == responses[:, None]) & (places < tokens[:, None])

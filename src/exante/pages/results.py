@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from exante.errors import InputError
+from exante.errors import InputError, fault_in
 from exante.pages.numbers import NOT_MEASURED, ModelResult, Number, Value
 from exante.records import AnswerVerdict, Kind, Record
 
@@ -302,8 +302,4 @@ def read_results(path: Path) -> Results:
     try:
         return Results.model_validate(document)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{field}: {first['msg']}", where=str(path), fix="run the report again"
-        ) from None
+        raise InputError(fault_in(error), where=str(path), fix="run the report again") from None

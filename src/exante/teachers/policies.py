@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from exante.drafts import Draft, Drawn, Topic, found_in, sections
+from exante.errors import fault_in
 from exante.quoting import mark_of, quoted
 from exante.records import Message, Record
 from exante.speakers import Speaker
@@ -104,8 +105,7 @@ def _read(reply: str) -> _Reply:
         content: Any = json.loads(reply[start : end + 1])
         return _Reply.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise ValueError(fault_in(error)) from None
     except (ValueError, RecursionError):
         raise ValueError("no JSON object") from None
 
