@@ -133,3 +133,10 @@ def test_until_knows_the_steps_of_a_group_by_their_full_names(tmp_path: Path) ->
     assert heard.finished_steps[-1] == ("rounds-1-tuned", False)
     perform_recipe(build(document, "t"), tmp_path, heard, until="sampled")
     assert heard.finished_steps[-1] == ("sampled", False)
+
+
+def test_a_loops_gate_that_is_none_is_named(tmp_path: Path) -> None:
+    document = loop(1000)
+    document["steps"]["rounds"]["gate"] = "tuned"
+    with pytest.raises(ArtefactError, match=r"rounds-1-tuned: holds no gate\.json\n.*a gate step"):
+        perform_recipe(build(document, "t"), tmp_path, Heard())

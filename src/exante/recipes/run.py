@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ from exante.errors import ArtefactError, unknown_name
 from exante.models.ranks import ranks, require_shared
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
 from exante.stages.base import LOCK, RECIPE, Inputs, disk_errors, locked, perform
-from exante.stages.pair import GATE
+from exante.stages.decision import decision_of
 
 Scope = dict[str, Path | dict[str, Path]]
 """Names that can be read: a folder, or several under labels."""
@@ -209,8 +208,7 @@ def _require_run_folder(out: Path) -> None:
 def _accepted(node: Repeat, made: Mapping[str, Path]) -> bool:
     if node.gate is None:
         return True
-    decision = json.loads((made[node.gate] / GATE).read_text(encoding="utf-8"))
-    return bool(decision["accepted"])
+    return bool(decision_of(made[node.gate])["accepted"])
 
 
 def _before(node: Repeat, made: Mapping[str, Path]) -> dict[str, Path]:

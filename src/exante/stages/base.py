@@ -30,7 +30,9 @@ from exante.records import write_json
 from exante.stages.contents import STAMP as STAMP
 from exante.stages.contents import content_hash, contents_of
 from exante.stages.stamps import (
+    UNFINISHED,
     content_of,
+    finished_steps,
     require_same_content,
     require_whole,
 )
@@ -42,9 +44,6 @@ LOCK = ".lock"
 MODEL = "model"
 MODEL_POINTER = "model.json"
 SERVER = "server.json"
-
-_PARTS = ("config", "outside", "inputs", "summary", "record")
-"""Parts of a stamp that are mappings."""
 
 Tell = Callable[[int, int, str], None]
 """Progress of a stage: done, of how many, and a few words; of 0, words that shall stay."""
@@ -130,7 +129,7 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
         require_whole(out)
         require_same_content(out, inputs.folders)
         return out
-    partial = out.with_name(f"{out.name}.{fingerprint[:8]}.partial")
+    partial = out.with_name(f"{out.name}.{fingerprint[:8]}{UNFINISHED}")
     clock = _Clock()
     with disk_errors(partial):
         if ranks().main:
@@ -169,7 +168,7 @@ def _finish(
     # What a kill left half written is nobody's any more.
     drop_unfinished(partial)
     files = contents_of(partial)
-    number = 1 + sum(path.parent != partial for path in out.parent.glob(f"*/{STAMP}"))
+    number = 1 + len(finished_steps(out.parent))
     stamp = {
         **told,
         "files": {name: listed.model_dump() for name, listed in files.items()},
@@ -191,7 +190,7 @@ def model_of(folder: Path) -> Path:
         return folder / MODEL
     pointer = folder / MODEL_POINTER
     if pointer.is_file():
-        path = _pointed_at(pointer)
+        path = pointed_at(pointer)
         return path if path.is_absolute() else (folder / path).resolve()
     if (folder / SERVER).is_file():
         raise ArtefactError(
@@ -214,8 +213,12 @@ def whole_model_of(folder: Path) -> Path:
     return model
 
 
-def _pointed_at(pointer: Path) -> Path:
-    """Raises ArtefactError where the file holds no path."""
+def pointed_at(pointer: Path) -> Path:
+    """The path in a pointer to a model: absolute, or from the pointer's folder.
+
+    Raises:
+        ArtefactError: the file holds none.
+    """
     try:
         return Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -224,6 +227,19 @@ def _pointed_at(pointer: Path) -> Path:
             where=str(pointer),
             fix="delete the folder it is in to make it again",
         ) from None
+
+
+def document_of(folder: Path, name: str, *, fix: str) -> dict[str, Any]:
+    """The JSON document that a stage left in its folder; `fix` says which steps have one.
+
+    Raises:
+        ArtefactError: the folder is that of another stage.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise ArtefactError(f"holds no {name}", where=str(folder), fix=fix)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def point_at(model: Path, folder: Path) -> None:
