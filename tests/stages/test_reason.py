@@ -347,3 +347,16 @@ def test_a_judge_that_reads_requests_needs_the_plain_ones(prompts: Path, tmp_pat
     inputs = Inputs({"prompts": {"prompts": prompts}})
     with pytest.raises(InputError, match="its plain request 'gone'"):
         perform(STAGE, config, inputs, tmp_path / "out", silent)
+
+
+def test_another_file_of_the_judge_is_another_step(tmp_path: Path) -> None:
+    phrases = tmp_path / "phrases.txt"
+
+    def told() -> dict[str, str]:
+        config = ReasonConfig(rules="general", teacher="template", judge=f"strings:{phrases}")
+        return reason.identity(config)
+
+    phrases.write_text("I will not")
+    first = told()
+    phrases.write_text("I would rather not")
+    assert first["judge"] != told()["judge"]

@@ -51,12 +51,15 @@ class ReasonConfig(Config):
 
 
 def identity(config: ReasonConfig) -> dict[str, str]:
-    """The content of the rules, for editing a clause makes other traces, and a local teacher's.
+    """The content of the rules, and of the teacher and the judge where they have a model or a file.
 
-    Of a judge that runs a model, what identifies that.
+    Editing a clause makes other traces; what a judge rejects is not kept.
     """
-    judge = judge_identity(config.judge) if model_of(config.judge) else {}
-    return {"rules": rules.load(config.rules).hash, **teacher_identity(config.teacher), **judge}
+    return {
+        "rules": rules.load(config.rules).hash,
+        **teacher_identity(config.teacher),
+        **judge_identity(config.judge),
+    }
 
 
 def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
