@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from exante import documents
 from exante.errors import unknown_name
 from exante.recipes.inherit import extended
@@ -33,7 +31,7 @@ def table() -> list[dict[str, str]]:
     """Recipes that come with the package: name, badge, paper and one-line summary."""
     found: list[dict[str, str]] = []
     for name in built_in():
-        head = yaml.safe_load(source_text(name))
+        head = documents.values(source_text(name), where=name)
         found.append({"name": name, **{key: head[key] for key in ("badge", "paper", "summary")}})
     return found
 

@@ -13,8 +13,9 @@ from exante.durable import write_text
 from exante.errors import ArtefactError, unknown_name
 from exante.models.ranks import ranks, require_shared
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
-from exante.stages.base import LOCK, RECIPE, Inputs, disk_errors, locked, perform
+from exante.stages.base import LOCK, RECIPE, Inputs, locked, perform
 from exante.stages.decision import decision_of
+from exante.stages.disk import disk_errors
 
 Scope = dict[str, Path | dict[str, Path]]
 """Names that can be read: a folder, or several under labels."""

@@ -6,12 +6,10 @@ it in place. A killed stage finds there what it had written.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,12 +21,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from exante.durable import copy_file, drop_unfinished, put_in_place
-from exante.errors import ArtefactError, ExanteError, InputError, RunError
+from exante.errors import ArtefactError, InputError
 from exante.models.machine import machine
 from exante.models.ranks import alone, await_path, from_main, ranks, together
 from exante.records import write_json
 from exante.stages.contents import STAMP as STAMP
 from exante.stages.contents import content_hash, contents_of
+from exante.stages.disk import disk_errors
 from exante.stages.stamps import (
     UNFINISHED,
     content_of,
@@ -329,59 +328,3 @@ def _require_same(out: Path, fingerprint: str, identity: Mapping[str, Any]) -> N
         where=str(out),
         fix="choose another --output, or delete this folder to make it again",
     )
-
-
-@contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn what a full or unwritable disk raises into a message; leave everything else alone.
-
-    Raises:
-        RunError: the disk is full or fails, or a file grows beyond a limit.
-        InputError: the folder cannot be written.
-    """
-    try:
-        yield
-    except ExanteError:
-        raise
-    except Exception as error:
-        problem = _BROKEN.get(getattr(error, "errno", None) or 0)
-        if problem is not None:
-            raise RunError(f"{problem[0]}: {error}", where=str(where), fix=problem[1]) from error
-        if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EROFS:
-            raise InputError(
-                f"cannot be written: {error}", where=str(where), fix="choose another --output"
-            ) from error
-        if isinstance(error, NotADirectoryError | FileExistsError):
-            raise InputError(
-                "is in the way: not a folder", where=str(where), fix="choose another --output"
-            ) from error
-        if _disk_full(error, where):
-            raise RunError(
-                "the disk is full",
-                where=str(where),
-                fix="free some space and give the same command again; finished steps are kept",
-            ) from error
-        raise
-
-
-_BROKEN = {
-    errno.EFBIG: (
-        "a file may not be that large",
-        "raise the limit (ulimit -f), and go on as before",
-    ),
-    errno.EIO: (
-        "the disk fails",
-        "move the folder to another disk; the same command continues there",
-    ),
-}
-"""What else a disk refuses, in words, and what to do."""
-
-
-def _disk_full(error: BaseException, where: Path) -> bool:
-    """Writers of weights hide ENOSPC in errors of their own, so text and disk are asked too."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
-        return True
-    folder = next((p for p in (where, *where.parents) if p.exists()), Path("/"))
-    return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < 1 << 16

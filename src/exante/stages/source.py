@@ -48,6 +48,10 @@ class SourceConfig(Config):
     def _one_thing(self) -> SourceConfig:
         if (self.model is None) == (self.data is None):
             raise ValueError("give a model or data, not both")
+        of_files = {"column", "kind", "format", "prefers"}
+        said = sorted(name for name in of_files if getattr(self, name) not in (None, "better"))
+        if said and (self.data is None or self.data in SOURCES):
+            raise ValueError(f"{said[0]} is said of files; {self.data or self.model} is none")
         return self
 
 
