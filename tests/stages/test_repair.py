@@ -154,8 +154,8 @@ def test_nothing_is_moved_under_another_process_or_in_no_run(run: Path, tmp_path
 
 
 def test_a_step_that_lost_its_stamp_is_set_aside_and_a_folder_of_the_users_stays(run: Path) -> None:
-    loop = {"repeat": 2, "steps": {"b": {}}}
-    group = {"each": {"one": {}}, "steps": {"b": {}}}
+    loop: dict[str, Any] = {"repeat": 2, "steps": {"b": {}}}
+    group: dict[str, Any] = {"each": {"one": {}}, "steps": {"b": {}}}
     steps = {"a": {}, "c": {}, "rounds": loop, "group": group, "odd": None}
     (run / "recipe.yaml").write_text(json.dumps({"steps": steps}))
     lost = ["c", "rounds-2b-b", "group.one.b"]

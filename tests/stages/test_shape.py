@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.servers import Scripted, completion, running
+from tests.servers import Reply, Scripted, completion, running
 from tests.tiny import tiny_model
 from tests.turns import HARM, HELP, asked, harm, judged_folder, prompts_folder, quiet, turn
 
@@ -108,7 +108,7 @@ def test_a_judge_on_a_server_is_asked_nothing_again_after_a_fault(
     # One question at a time, so that it is known which replies came before the fault.
     (settings := tmp_path / "servers.yaml").write_text(json.dumps({server.url: {"at_once": 1}}))
     monkeypatch.setenv("EXANTE_SERVERS", str(settings))
-    graded = (200, {}, completion("verdict: complied; score: 0"))
+    graded: Reply = (200, {}, completion("verdict: complied; score: 0"))
     place = judged_folder(tmp_path / "judged", [turn(load_chat(policy), "a", HELP)], policy)
     prompts = prompts_folder(tmp_path / "prompts", [asked("a")])
     (out := tmp_path / "out").mkdir()

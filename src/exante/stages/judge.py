@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exante import rules
@@ -58,12 +58,8 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     turns = read_jsonl(sampled / GENERATIONS, Generation)
     own = len(turns)
     needed = [turn.example_id for turn in turns]
-    prompts = inputs.many("prompts").values()
-    examples = all_prompts_by_id(prompts, config.split, needed=needed)
-
-    def asked(turn: Generation) -> Example:
-        return plain_request(examples[turn.example_id], examples, config.judge)
-
+    examples = all_prompts_by_id(inputs.many("prompts").values(), config.split, needed=needed)
+    asked = {key: plain_request(examples[key], examples, config.judge) for key in needed}
     written = inputs.optional("traces")
     if written is not None:
         chat = chat or load_chat(model_of(sampled))
@@ -76,7 +72,7 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     with own_file(out / _PARTIAL).open("a", encoding="utf-8") as file:
         for start in range(0, len(waiting), _TOGETHER):
             part = [
-                Turn(turn, asked(turn), _pieces(turn, chat))
+                Turn(turn, asked[turn.example_id], _pieces(turn, chat))
                 for turn in waiting[start : start + _TOGETHER]
             ]
             put(_judged(part, judge_generations(part, judge=judge, ruleset=ruleset, tag=tag)), file)
@@ -110,7 +106,7 @@ def _judged(turns: Sequence[Turn], judgements: Sequence[Judgement]) -> Iterator[
 def _foretell(
     judge: Judge,
     turns: Sequence[Generation],
-    asked: Callable[[Generation], Example],
+    asked: Mapping[str, Example],
     tell: Tell,
 ) -> None:
     """Say what a judge on a server may cost, by whole turns instead of answers alone."""
@@ -118,7 +114,7 @@ def _foretell(
         return
     answers = [
         Answered(
-            example=asked(turn),
+            example=asked[turn.example_id],
             answer=turn.text,
             finish=turn.finish,
         )
