@@ -122,13 +122,47 @@ def test_changing_leaves_the_document_alone() -> None:
     assert document == {"settings": {"a": 1}, "steps": {"s": {"stage": "x"}}}
 
 
+def test_a_change_of_one_step_changes_no_other_that_is_written_by_an_alias() -> None:
+    changes = {"helpful.train.epochs": 7, "safe.loss.beta": 0.7}
+    found = dict(recipes.steps_of(recipes.load("pecan", changes=changes)))
+    assert {n: found[n].config["train"]["epochs"] for n in ("helpful", "safe", "tuned")} == {
+        "helpful": 7, "safe": 3, "tuned": 3,
+    }  # fmt: skip
+    assert [found[n].config["loss"]["beta"] for n in ("helpful", "safe")] == [0.1, 0.7]
+
+
+@pytest.mark.parametrize("settings", [None, ["seed"], "seed"])
+def test_settings_that_are_no_mapping_are_told_whatever_is_changed(settings: Any) -> None:
+    step: Any = {"stage": "source", "data": "miniature"}
+    document = {"settings": settings, "steps": {"a": step, "b": {"repeat": 1, "steps": None}}}
+    with pytest.raises(InputError, match="unknown setting 'seed'"):
+        changed(document, {"seed": 1}, "x.yaml")
+    made = changed(document, {"a.filters.x": 1, "b.c.d": 1}, "x.yaml")
+    with pytest.raises(InputError, match=r"x\.yaml\.settings"):
+        build(made, "x.yaml")
+
+
 def test_names_are_filled_at_any_depth() -> None:
     assert filled({"a": ["$x", {"b": "$y"}]}, {"x": 1, "y": None}, "d") == {"a": [1, {"b": None}]}
 
 
 @pytest.mark.parametrize(
     "name",
-    ["../x", "/tmp/x", "a/b", "..", ".", ".lock", "a\\b", "a\n", "a.", "", "x" * 101, "\x1b"],
+    [
+        "../x",
+        "/tmp/x",
+        "a/b",
+        "..",
+        ".",
+        ".lock",
+        "a\\b",
+        "a\n",
+        "a.",
+        "a.partial",
+        "",
+        "x" * 101,
+        "\x1b",
+    ],
 )
 def test_names_of_steps_and_labels_are_folders_of_the_run(name: str) -> None:
     step: Any = {"stage": "source", "data": "miniature"}

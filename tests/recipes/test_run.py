@@ -123,3 +123,20 @@ def test_until_stops_after_a_step_a_group_or_a_stage(tmp_path: Path) -> None:
     assert not (tmp_path / "end").exists()
     with pytest.raises(InputError, match="did you mean 'rounds'"):
         perform_recipe(build(loop(1000), "t"), tmp_path, heard, until="round")
+
+
+def test_until_knows_the_steps_of_a_group_by_their_full_names(tmp_path: Path) -> None:
+    heard = Heard()
+    document = loop(1000)
+    document["steps"]["sampled"] = {"stage": NUMBER, "before": "rounds.policy"}
+    perform_recipe(build(document, "t"), tmp_path, heard, until="rounds.tuned")
+    assert heard.finished_steps[-1] == ("rounds-1-tuned", False)
+    perform_recipe(build(document, "t"), tmp_path, heard, until="sampled")
+    assert heard.finished_steps[-1] == ("sampled", False)
+
+
+def test_a_loops_gate_that_is_none_is_named(tmp_path: Path) -> None:
+    document = loop(1000)
+    document["steps"]["rounds"]["gate"] = "tuned"
+    with pytest.raises(ArtefactError, match=r"rounds-1-tuned: holds no gate\.json\n.*a gate step"):
+        perform_recipe(build(document, "t"), tmp_path, Heard())

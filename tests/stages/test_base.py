@@ -123,6 +123,25 @@ def test_a_full_disk_is_said_and_what_was_written_stays(tmp_path: Path) -> None:
     assert (kept / "half.txt").read_text() == "half"
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("/elsewhere/weights", "/elsewhere/weights: permission denied"),
+        ("{run}/b/rows.jsonl", "cannot be written"),
+        ("{run}", "cannot be written"),
+        ("/", "cannot be written"),
+    ],
+)
+def test_a_file_that_may_not_be_read_is_no_output_that_cannot_be_written(
+    tmp_path: Path, file: str, message: str
+) -> None:
+    def denied(config: Count, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+        raise PermissionError(errno.EACCES, "Permission denied", file.format(run=tmp_path))
+
+    with pytest.raises(InputError, match=message):
+        perform(Stage("denied", 1, Count, denied), Count(), NONE, tmp_path / "a", quiet)
+
+
 def test_a_run_folder_belongs_to_one_process(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from exante.stages.base import locked\n"

@@ -8,6 +8,7 @@ import pytest
 
 from exante.calibration import Confusion
 from exante.records import Example, Generation, Judged, Judgement, Kind, Message
+from exante.stages.caveats import caveats
 from exante.stages.comparisons import compare
 from exante.stages.measures import (
     Item,
@@ -16,7 +17,6 @@ from exante.stages.measures import (
     success_at_k,
     understood_by_family,
 )
-from exante.stages.report import _notes
 
 
 def example(identity: str, attack: str, kind: Kind = "harmful", **facts: object) -> Example:
@@ -150,13 +150,13 @@ def test_probes_without_disguise_are_the_control_and_no_task() -> None:
     result = measure([Item(control, undisguised.judged), *PROBES], [])
     assert (result.understood_by_attack["direct"].value, result.capability.n) == (1.0, 0)
     failed = Item(control, judged(control, text="No."))
-    (note,) = _notes({"base": [failed, *PROBES]}, {})
+    (note,) = caveats({"base": [failed, *PROBES]}, {})
     assert "fails on most probes even without disguise" in note
     assert "base64" not in note
 
 
 def test_a_report_warns_of_disguises_that_were_not_understood() -> None:
-    (note,) = _notes({"base": PROBES}, {})
+    (note,) = caveats({"base": PROBES}, {})
     assert "base: understood fewer than half" in note
     assert "base64;" in note
     assert "rot13" not in note

@@ -109,9 +109,11 @@ def test_steps_that_one_run_lacks(tmp_path: Path) -> None:
     assert missing == {"end": "right", "other": "left"}
 
 
-def test_single_steps_under_any_name(tmp_path: Path) -> None:
+def test_single_steps_under_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = run_of(tmp_path / "a", ROWS), run_of(tmp_path / "b", ROWS[:1])
     assert differences(left / "zero", (right / "zero").rename(right / "moved")).steps[0].changes
+    monkeypatch.chdir(left / "zero")
+    assert differences(Path(), right / "moved").steps[0].changes
 
 
 def test_damaged_weights_are_told(tmp_path: Path) -> None:
@@ -119,6 +121,15 @@ def test_damaged_weights_are_told(tmp_path: Path) -> None:
     (right / "after/model/w.safetensors").write_bytes(b"\xff" * 20)
     (step,) = differences(left, right).steps
     assert "cannot be read" in step.changes[0].left
+
+
+def test_damaged_rows_are_told(tmp_path: Path) -> None:
+    left, right = run_of(tmp_path / "a", ROWS), run_of(tmp_path / "b", ROWS)
+    (right / "zero/rows.jsonl").write_bytes(b'{"id": "\xff"}\n')
+    (step,) = differences(left, right).steps
+    assert told(step) == [
+        ("rows.jsonl:1", '{"id": "a", "ids": [1, 2]}', '"{\\"id\\": \\"\\\\xff\\"}\\n"')
+    ]
 
 
 def test_what_computed_steps_that_came_out_otherwise_is_told(tmp_path: Path) -> None:

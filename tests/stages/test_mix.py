@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from exante.errors import InputError
 from exante.stages.base import Inputs
@@ -138,3 +139,16 @@ def out(folder: Path) -> Path:
     made = folder / "out"
     made.mkdir(exist_ok=True)
     return made
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data": "miniature", "kind": "harmful"},
+        {"model": "miniature", "column": "ask"},
+        {"data": "miniature", "prefers": "safer"},
+    ],
+)
+def test_wishes_for_files_are_refused_where_there_is_none(settings: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="is said of files; miniature is none"):
+        SourceConfig(**settings)

@@ -64,3 +64,10 @@ def test_a_whole_line_that_does_not_fit_is_named(path: Path) -> None:
     path.write_text('{"role": "nobody"}\n')
     with pytest.raises(InputError, match=r"said\.partial\.jsonl"):
         resumed(path, Message)
+
+
+def test_a_line_that_is_torn_inside_a_character_is_owed_again(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write('{"role": "user", "content": "café'.encode()[:-1])
+    assert contents(resumed(path, Message)) == contents(SAID[:3])
+    assert path.read_bytes().endswith(b"}\n")

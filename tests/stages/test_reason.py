@@ -66,10 +66,10 @@ class Whole:
 
 
 class Failing(Counting):
-    """Fails at the third prompt."""
+    """Fails at the third prompt, and, once mended, at the next but one."""
 
     def write(self, example: Example, ruleset: RuleSet, seed: int) -> list[Traced]:
-        if sum(Counting.asked.values()) == 2:
+        if sum(Counting.asked.values()) in (2, 4):
             raise ZeroDivisionError("a bug of the user's")
         return super().write(example, ruleset, seed)
 
@@ -212,8 +212,12 @@ def test_a_failing_teacher_is_one_message_and_loses_nothing(
     with (partial / WRITTEN).open("a") as file:
         file.write('{"key": "torn')
     Counting.asked.update({"mended": 1})
+    with pytest.raises(RunError, match="ZeroDivisionError"):
+        made(prompts, "run", teacher="Failing")
+    # Nor is what was written behind a torn line.
+    Counting.asked.update({"mended": 1})
     made(prompts, "run", teacher="Failing")
-    assert Counting.asked == {"lock": 1, "mushroom": 1, "mended": 1, "pie": 1, "bread": 1}
+    assert Counting.asked == {"lock": 1, "mushroom": 1, "mended": 2, "pie": 1, "bread": 1}
 
 
 def test_an_earlier_run_without_a_teacher_is_said(prompts: Path) -> None:
@@ -343,3 +347,16 @@ def test_a_judge_that_reads_requests_needs_the_plain_ones(prompts: Path, tmp_pat
     inputs = Inputs({"prompts": {"prompts": prompts}})
     with pytest.raises(InputError, match="its plain request 'gone'"):
         perform(STAGE, config, inputs, tmp_path / "out", silent)
+
+
+def test_another_file_of_the_judge_is_another_step(tmp_path: Path) -> None:
+    phrases = tmp_path / "phrases.txt"
+
+    def told() -> dict[str, str]:
+        config = ReasonConfig(rules="general", teacher="template", judge=f"strings:{phrases}")
+        return reason.identity(config)
+
+    phrases.write_text("I will not")
+    first = told()
+    phrases.write_text("I would rather not")
+    assert first["judge"] != told()["judge"]

@@ -151,3 +151,34 @@ def test_nothing_is_moved_under_another_process_or_in_no_run(run: Path, tmp_path
     with pytest.raises(InputError, match="holds no finished step"):
         set_aside(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_step_that_lost_its_stamp_is_set_aside_and_a_folder_of_the_users_stays(run: Path) -> None:
+    loop: dict[str, Any] = {"repeat": 2, "steps": {"b": {}}}
+    group: dict[str, Any] = {"each": {"one": {}}, "steps": {"b": {}}}
+    steps = {"a": {}, "c": {}, "rounds": loop, "group": group, "odd": None}
+    (run / "recipe.yaml").write_text(json.dumps({"steps": steps}))
+    lost = ["c", "rounds-2b-b", "group.one.b"]
+    others = ["notes", "rounds-x-b", "group.two.b", "odd", "a.12345678.partial"]
+    for name in (*lost[1:], *others):
+        (run / name).mkdir()
+    (run / "c" / STAMP).unlink()
+    with pytest.raises(ArtefactError, match=f"set aside by exante repair {run}"):
+        made(run)
+    found = set_aside(run)
+    assert sorted(found.moved) == sorted(lost)
+    assert all(step.because == ("stage.json is missing",) for step in found.of("damaged"))
+    assert all((run / name).is_dir() for name in others)
+    assert made(run) == ["c"]
+    (run / "recipe.yaml").write_text("[]")
+    (run / "c" / STAMP).unlink()
+    assert states(set_aside(run)) == {"a": "whole", "b": "whole"}
+
+
+def test_a_step_that_is_being_made_is_left_though_it_was_stamped(run: Path) -> None:
+    (run / "c").rename(run / "c.12345678.partial")
+    (run / "c.12345678.partial" / "rows.jsonl").write_text("more than was stamped")
+    assert states(set_aside(run)) == {"a": "whole", "b": "whole"}
+    assert (run / "c.12345678.partial").is_dir()
+    assert made(run) == ["c"]
+    assert stamp_of(run / "c")["record"]["number"] == 3

@@ -12,9 +12,10 @@ import pytest
 from exante.pages.numbers import Value
 from exante.pages.rows import behind
 from exante.records import AnswerVerdict, Example, Generation, Judged, Judgement, Message
+from exante.stages.caveats import caveats
 from exante.stages.comparisons import compare
 from exante.stages.measures import Item, by_family, macro_families, measure, spread
-from exante.stages.report import _notes, row_of
+from exante.stages.report import row_of
 from exante.stages.transcripts import transcripts
 
 ATTACKS = ("direct", "fiction", "many_shot", "answer_prefill")
@@ -124,8 +125,33 @@ def test_rows_left_out_are_told_of_trainings_and_pairs_left_out_are_not() -> Non
         "pairs": {"stage": "pair", "summary": {"dropped": 5, "kept": 7}},
         "tuned": {"stage": "prefer", "summary": {"dropped": 2, "items": 8}},
     }
-    (note,) = _notes({}, stamps)
+    (note,) = caveats({}, stamps)
     assert note.startswith("tuned: 2 of 10 rows were longer")
+
+
+def test_a_training_that_had_nothing_to_learn_from_is_told() -> None:
+    stamps = {
+        "tuned": {"stage": "prefer", "summary": {"items": 0}},
+        "derta": {"stage": "tune", "summary": {"items": 0}},
+        "sound": {"stage": "tune", "summary": {"items": 3}},
+    }
+    assert [note.partition(" could")[0] for note in caveats({}, stamps)] == [
+        "tuned: no pairs", "derta: no rows",
+    ]  # fmt: skip
+
+
+def test_searches_need_not_try_the_same_families() -> None:
+    stamps = {
+        name: {
+            "stage": "search",
+            "summary": {"goals": 9, "families": {family: {"most_queries": n}}},
+        }
+        for name, family, n in (("one", "gcg", 5), ("two", "pair", 7))
+    }
+    first, second = caveats({}, stamps)
+    assert first.startswith("gcg looked")
+    assert "most 5 queries" in first
+    assert "most 7 queries" in second
 
 
 def test_spread_of_known_numbers() -> None:

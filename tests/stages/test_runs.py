@@ -134,3 +134,59 @@ def test_a_clock_that_jumped_back_does_not_hide_the_newest_model(tmp_path: Path)
     assert final_model(tmp_path) == tmp_path / "c" / "model"
     (tmp_path / "c/stage.json").unlink()
     assert final_model(tmp_path) == tmp_path / "b" / "model"
+
+
+LOOP = {"carry": {"policy": ["first", "tuned"]}, "steps": {"tuned": {}, "gate": {}}}
+
+
+def of_loop(run: Path, loop: dict[str, Any], **rounds: bool) -> Path:
+    """A run whose rounds are gated: what it calls its outcome."""
+    model_step(run, "first")
+    for label, accepted in rounds.items():
+        model_step(run, f"rounds-{label[1:]}-tuned")
+        gate = step(run, f"rounds-{label[1:]}-gate", "gate")
+        (gate / "gate.json").write_text(json.dumps({"accepted": accepted}))
+    document = {"outcome": {"of": "rounds.policy"}, "steps": {"rounds": loop}}
+    (run / "recipe.yaml").write_text(json.dumps(document))
+    return final_model(run).parent
+
+
+def test_the_tenth_round_comes_behind_the_ninth(tmp_path: Path) -> None:
+    rounds = {f"n{number}": True for number in range(1, 11)}
+    assert of_loop(tmp_path, LOOP, **rounds) == tmp_path / "rounds-10-tuned"
+
+
+@pytest.mark.parametrize(
+    ("rounds", "last"),
+    [
+        ({"n1": True, "n2": False, "n2b": False}, "rounds-1-tuned"),
+        ({"n1": True, "n2": False, "n2b": True}, "rounds-2b-tuned"),
+        ({"n1": False, "n1b": False}, "first"),
+    ],
+)
+def test_a_round_that_its_gate_rejected_is_no_outcome(
+    tmp_path: Path, rounds: dict[str, bool], last: str
+) -> None:
+    assert of_loop(tmp_path, {**LOOP, "gate": "gate"}, **rounds) == tmp_path / last
+
+
+def test_a_retry_may_keep_the_model_of_its_round(tmp_path: Path) -> None:
+    model_step(tmp_path, "rounds-1-tuned")
+    gate = step(tmp_path, "rounds-1b-gate", "gate")
+    (gate / "gate.json").write_text('{"accepted": true}')
+    made = of_loop(tmp_path, {**LOOP, "gate": "gate"})
+    assert made == tmp_path / "rounds-1-tuned"
+
+
+def test_a_loop_may_start_from_what_another_carries(tmp_path: Path) -> None:
+    model_step(tmp_path, "rounds-2-tuned")
+    later = {"carry": {"policy": ["rounds.policy", "shorter"]}}
+    document = {"outcome": {"of": "later.policy"}, "steps": {"rounds": LOOP, "later": later}}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(document))
+    assert final_model(tmp_path) == tmp_path / "rounds-2-tuned" / "model"
+
+
+def test_a_step_that_is_being_made_is_no_model_of_the_run(tmp_path: Path) -> None:
+    model_step(tmp_path, "a.12345678.partial")
+    model_step(tmp_path, "a")
+    assert final_model(tmp_path) == tmp_path / "a" / "model"

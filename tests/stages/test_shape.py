@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.servers import Reply, Scripted, completion, running
 from tests.tiny import tiny_model
 from tests.turns import HARM, HELP, asked, harm, judged_folder, prompts_folder, quiet, turn
 
-from exante.errors import InputError
+from exante.errors import InputError, RunError
 from exante.judges import AnswerJudgement
 from exante.models.load import load_chat
 from exante.records import Example, Judged, Row, read_jsonl
@@ -96,3 +99,32 @@ def test_a_trace_is_not_judged(tmp_path: Path, policy: Path) -> None:
 def test_a_judge_that_never_tells_is_refused(tmp_path: Path, policy: Path) -> None:
     with pytest.raises(InputError, match="could not judge any beginning"):
         weighed(tmp_path, policy, [harm(load_chat(policy), "a")], "Silent")
+
+
+def test_a_judge_on_a_server_is_asked_nothing_again_after_a_fault(
+    tmp_path: Path, policy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Scripted()
+    # One question at a time, so that it is known which replies came before the fault.
+    (settings := tmp_path / "servers.yaml").write_text(json.dumps({server.url: {"at_once": 1}}))
+    monkeypatch.setenv("EXANTE_SERVERS", str(settings))
+    graded: Reply = (200, {}, completion("verdict: complied; score: 0"))
+    place = judged_folder(tmp_path / "judged", [turn(load_chat(policy), "a", HELP)], policy)
+    prompts = prompts_folder(tmp_path / "prompts", [asked("a")])
+    (out := tmp_path / "out").mkdir()
+    inputs = Inputs({"judged": {"judged": place}, "prompts": {"prompts": prompts}})
+
+    def shaped() -> dict[str, Any]:
+        config = ShapeConfig(judge=f"rubric:{server.url}#m", chunk_tokens=1)
+        return STAGE.run(config, inputs, out, quiet)
+
+    with running(server):
+        server.replies = [graded, graded, (401, {}, b"no")]
+        with pytest.raises(RunError, match="status 401"):
+            shaped()
+        before = len(server.seen)
+        server.replies = [graded]
+        found = shaped()
+    answered = found["server"]["requests"]
+    assert answered == 2 + len(server.seen) - before > 2
+    assert not list(out.glob("*.partial.*"))

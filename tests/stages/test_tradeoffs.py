@@ -237,7 +237,7 @@ def test_two_prices_too_few_prompts_and_wrong_folders_are_mistakes(
     both = weigh.WeighConfig(solve=weigh.SolveConfig())
     with pytest.raises(InputError, match="both solved for and given"):
         run(weigh.STAGE, both, {**world, "control": world["policy"]}, tmp_path / "both")
-    with pytest.raises(ArtefactError, match="no multiplier"):
+    with pytest.raises(ArtefactError, match=r"holds no control\.json"):
         run(
             weigh.STAGE, weigh.WeighConfig(), {**world, "control": world["policy"]}, tmp_path / "no"
         )
@@ -246,6 +246,8 @@ def test_two_prices_too_few_prompts_and_wrong_folders_are_mistakes(
         run(control.STAGE, few, world, tmp_path / "few")
     with pytest.raises(ValidationError, match="start above it"):
         control.ControlConfig(rule="log_dual", multiplier=0.0)
+    with pytest.raises(ValidationError, match="rule dual does not read decay"):
+        control.ControlConfig(rule="dual", decay=0.1)
 
 
 TRAIN = {"learning_rate": 3e-3, "epochs": 1, "batch_size": 8, "precision": "float32"}

@@ -7,8 +7,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from exante import documents
 from exante.errors import unknown_name
 from exante.recipes.inherit import extended
@@ -32,11 +30,9 @@ __all__ = [
 def table() -> list[dict[str, str]]:
     """Recipes that come with the package: name, badge, paper and one-line summary."""
     found: list[dict[str, str]] = []
-    for file in sorted(files(__package__).iterdir(), key=lambda f: f.name):
-        if file.name.endswith(".yaml"):
-            head = yaml.safe_load(file.read_text(encoding="utf-8"))
-            fields = {key: str(head.get(key, "")) for key in ("badge", "paper", "summary")}
-            found.append({"name": file.name.removesuffix(".yaml"), **fields})
+    for name in built_in():
+        head = documents.values(source_text(name), where=name)
+        found.append({"name": name, **{key: head[key] for key in ("badge", "paper", "summary")}})
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from exante.stages import STAGES
 from exante.stages.base import Config, Stage
 from exante.traces import Start
 
-_FOLDER = re.compile(r"[^\W_][\w.+@ -]{0,99}(?<![. ])")
+_FOLDER = re.compile(r"[^\W_][\w.+@ -]{0,99}(?<![. ])(?<!\.partial)")
 
 Reference = str | list[str] | dict[str, str]
 
@@ -116,20 +115,23 @@ def changed(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
     Raises:
         InputError: there is no such step or setting.
     """
-    document: dict[str, Any] = copy.deepcopy(dict(raw))
+    document: dict[str, Any] = _written_out(dict(raw))
+    settings = document.get("settings")
+    if not isinstance(settings, dict):
+        settings = {}
     for key, value in changes.items():
         path = key.split(".")
         if len(path) == 1:
-            settings = document.setdefault("settings", {})
             if key not in settings:
                 raise unknown_name("setting", key, settings, where=f"{where}: --set")
             settings[key] = value
             continue
         node = document["steps"]
         for depth, part in enumerate(path[:-1]):
-            inner = node.get("steps", node) if depth else node
+            steps = node.get("steps") if depth else node
+            inner = steps if isinstance(steps, dict) else node
             if part in inner:
-                node = inner[part] = _opened(inner[part], document.get("settings") or {})
+                node = inner[part] = _opened(inner[part], settings)
             elif depth == 0:
                 raise unknown_name("step", part, inner, where=f"{where}: --set {key}")
             else:
@@ -144,10 +146,17 @@ def changed(raw: Mapping[str, Any], changes: Mapping[str, Any], where: str) -> d
     return document
 
 
+def _written_out(value: Any) -> Any:
+    """A copy in which nothing stands twice: a change of one place changes no alias of it."""
+    if isinstance(value, dict):
+        return {key: _written_out(item) for key, item in value.items()}
+    return [_written_out(item) for item in value] if isinstance(value, list) else value
+
+
 def _opened(value: Any, settings: Mapping[str, Any]) -> Any:
     """A place in which fields are set: a `$name` there is what it stands for, null is empty."""
     if isinstance(value, str) and value.startswith("$"):
-        value = copy.deepcopy(settings.get(value[1:], value))
+        value = _written_out(settings.get(value[1:], value))
     return {} if value is None else value
 
 
@@ -200,7 +209,7 @@ def _node(name: str, body: Any, settings: Mapping[str, Any], where: str) -> Node
         _known(body, set(_Loop.model_fields), place)
         rounds = filled(body["repeat"], settings, place)
         loop = _shaped(_Loop, {**body, "repeat": rounds}, place)
-        inner = tuple(_step(key, body["steps"][key], place) for key in loop.steps)
+        inner = tuple(_step(key, step, place) for key, step in loop.steps.items())
         named = [step for _, step in loop.carry.values()] + [loop.gate, loop.retry]
         for step in named:
             if step is not None and step not in loop.steps:

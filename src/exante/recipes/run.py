@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from exante.durable import write_text
 from exante.errors import ArtefactError, unknown_name
 from exante.models.ranks import ranks, require_shared
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
-from exante.stages.base import LOCK, RECIPE, Inputs, disk_errors, locked, perform
-from exante.stages.pair import GATE
+from exante.stages.base import LOCK, RECIPE, Inputs, locked, perform
+from exante.stages.decision import decision_of
+from exante.stages.disk import disk_errors
 
 Scope = dict[str, Path | dict[str, Path]]
 """Names that can be read: a folder, or several under labels."""
@@ -52,7 +52,8 @@ def perform_recipe(
 
     Every process of a run does this; see `models.ranks`.
 
-    `given` are folders of another run that steps may read by name.
+    `until` is a step (`group.step` inside a group), a group or a stage: nothing is performed behind
+    the first of that name. `given` are folders of another run that steps may read by name.
 
     Raises:
         ExanteError: see the stages; what was finished stays and is not made again.
@@ -74,7 +75,7 @@ def perform_recipe(
                 elif isinstance(node, Each):
                     run.each(node)
                 else:
-                    run.scope[node.name] = run.step(node, node.name, run.scope, recipe.settings)
+                    run.plain(node)
         except _Stopped:
             pass
     return run.scope
@@ -99,10 +100,18 @@ class _Run:
         # What was given is a part of what the results stand on.
         self.done = {name: path for name, path in self.scope.items() if isinstance(path, Path)}
 
-    def step(self, step: Step, folder: str, scope: Scope, names: Mapping[str, Any]) -> Path:
-        """Perform one step under its full name."""
-        config = parsed(step, names, self.recipe.name)
-        reads = filled(dict(step.reads), names, self.recipe.name)
+    def plain(self, step: Step) -> None:
+        """Perform a step that stands in no group."""
+        self.scope[step.name] = self.step(
+            step, step.name, self.scope, self.recipe.settings, folder=step.name
+        )
+
+    def step(
+        self, step: Step, name: str, scope: Scope, settings: Mapping[str, Any], *, folder: str
+    ) -> Path:
+        """Perform one step, which is `name` in the recipe, in a folder of the run."""
+        config = parsed(step, settings, self.recipe.name)
+        reads = filled(dict(step.reads), settings, self.recipe.name)
         inputs = Inputs({role: _folders(ref, scope) for role, ref in reads.items()})
         if "steps" in step.stage.optional:
             inputs = Inputs({**inputs.folders, "steps": dict(self.done)})
@@ -114,7 +123,7 @@ class _Run:
         done = perform(step.stage, config, inputs, target, self.listener.progress)
         self.listener.finished(folder, time.monotonic() - start, reused)
         self.done[folder] = done
-        if self.until in (step.name, folder, step.stage.name):
+        if self.until in (name, step.stage.name):
             raise _Stopped
         return done
 
@@ -130,9 +139,10 @@ class _Run:
         results: dict[str, dict[str, Path]] = {step.name: {} for step in node.steps}
         for label, own in node.items.items():
             scope = dict(self.scope)
+            settings = {**self.recipe.settings, **own}
             for step in node.steps:
-                names = {**self.recipe.settings, **own}
-                path = self.step(step, f"{node.name}.{label}.{step.name}", scope, names)
+                name, folder = f"{node.name}.{step.name}", f"{node.name}.{label}.{step.name}"
+                path = self.step(step, name, scope, settings, folder=folder)
                 scope[step.name] = results[step.name][label] = path
         self.scope |= {f"{node.name}.{name}": paths for name, paths in results.items()}
         if self.until == node.name:
@@ -140,7 +150,7 @@ class _Run:
 
     def repeat(self, node: Repeat) -> None:
         """Perform rounds until they are used up or a gate has rejected one twice."""
-        carried: Scope = {key: self._start(start) for key, (start, _) in node.carry.items()}
+        carried: Scope = {key: self.scope[start] for key, (start, _) in node.carry.items()}
         results: dict[str, dict[str, Path]] = {step.name: {} for step in node.steps}
         for number in range(1, node.rounds + 1):
             made = self._round(node, f"{number}", carried, {}, results)
@@ -156,9 +166,6 @@ class _Run:
         if self.until == node.name:
             raise _Stopped
 
-    def _start(self, name: str) -> Path | dict[str, Path]:
-        return self.scope[name]
-
     def _round(
         self,
         node: Repeat,
@@ -168,12 +175,13 @@ class _Run:
         results: dict[str, dict[str, Path]],
     ) -> dict[str, Path]:
         scope = {**self.scope, **carried}
-        names = {**self.recipe.settings, "round": int(label.rstrip("b"))}
+        settings = {**self.recipe.settings, "round": int(label.rstrip("b"))}
         made: dict[str, Path] = {}
         for step in node.steps:
             path = kept.get(step.name)
             if path is None:
-                path = self.step(step, f"{node.name}-{label}-{step.name}", scope, names)
+                name, folder = f"{node.name}.{step.name}", f"{node.name}-{label}-{step.name}"
+                path = self.step(step, name, scope, settings, folder=folder)
                 results[step.name][f"{node.name} {label}"] = path
             made[step.name] = path
             scope[step.name] = path
@@ -201,8 +209,7 @@ def _require_run_folder(out: Path) -> None:
 def _accepted(node: Repeat, made: Mapping[str, Path]) -> bool:
     if node.gate is None:
         return True
-    decision = json.loads((made[node.gate] / GATE).read_text(encoding="utf-8"))
-    return bool(decision["accepted"])
+    return bool(decision_of(made[node.gate])["accepted"])
 
 
 def _before(node: Repeat, made: Mapping[str, Path]) -> dict[str, Path]:

@@ -10,7 +10,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, get_args
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ from exante.models.folders import context_limit
 from exante.models.load import load_chat
 from exante.records import Example, Kind, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
-from exante.stages.prompts import EXAMPLES, examples_of
+from exante.stages.prompts import EXAMPLES, Split, examples_of
 from exante.stages.served import served_of
 
 _SETTLED = ("trained", "held_out", "separate")
@@ -32,7 +32,7 @@ _SETTLED = ("trained", "held_out", "separate")
 class AttackConfig(Config):
     """Which prompts are disguised, how, and how many."""
 
-    split: Literal["train", "validation", "test"] = "train"
+    split: Split = "train"
     """Prompts of this split only."""
     families: tuple[str, ...] = ("trained",)
     """Families or groups of families; a user's own is `package.module:Class`."""
@@ -125,7 +125,7 @@ def _readers(inputs: Inputs, turn_tokens: int) -> list[_Reader]:
 def _limited(examples: list[Example], config: AttackConfig, rng: random.Random) -> list[Example]:
     """At most so many of each kind, in their order."""
     kept: set[str] = set()
-    for kind in ("harmful", "benign", "borderline", "capability"):
+    for kind in get_args(Kind):
         ids = [e.id for e in examples if e.kind == kind]
         kept.update(rng.sample(ids, min(len(ids), config.limits.get(kind, len(ids)))))
     return [e for e in examples if e.id in kept]

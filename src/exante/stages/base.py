@@ -6,12 +6,10 @@ it in place. A killed stage finds there what it had written.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,14 +21,17 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from exante.durable import copy_file, drop_unfinished, put_in_place
-from exante.errors import ArtefactError, ExanteError, InputError, RunError
+from exante.errors import ArtefactError, InputError
 from exante.models.machine import machine
 from exante.models.ranks import alone, await_path, from_main, ranks, together
 from exante.records import write_json
 from exante.stages.contents import STAMP as STAMP
 from exante.stages.contents import content_hash, contents_of
+from exante.stages.disk import disk_errors
 from exante.stages.stamps import (
+    UNFINISHED,
     content_of,
+    finished_steps,
     require_same_content,
     require_whole,
 )
@@ -42,9 +43,6 @@ LOCK = ".lock"
 MODEL = "model"
 MODEL_POINTER = "model.json"
 SERVER = "server.json"
-
-_PARTS = ("config", "outside", "inputs", "summary", "record")
-"""Parts of a stamp that are mappings."""
 
 Tell = Callable[[int, int, str], None]
 """Progress of a stage: done, of how many, and a few words; of 0, words that shall stay."""
@@ -130,7 +128,7 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
         require_whole(out)
         require_same_content(out, inputs.folders)
         return out
-    partial = out.with_name(f"{out.name}.{fingerprint[:8]}.partial")
+    partial = out.with_name(f"{out.name}.{fingerprint[:8]}{UNFINISHED}")
     clock = _Clock()
     with disk_errors(partial):
         if ranks().main:
@@ -169,7 +167,7 @@ def _finish(
     # What a kill left half written is nobody's any more.
     drop_unfinished(partial)
     files = contents_of(partial)
-    number = 1 + sum(path.parent != partial for path in out.parent.glob(f"*/{STAMP}"))
+    number = 1 + len(finished_steps(out.parent))
     stamp = {
         **told,
         "files": {name: listed.model_dump() for name, listed in files.items()},
@@ -191,7 +189,7 @@ def model_of(folder: Path) -> Path:
         return folder / MODEL
     pointer = folder / MODEL_POINTER
     if pointer.is_file():
-        path = _pointed_at(pointer)
+        path = pointed_at(pointer)
         return path if path.is_absolute() else (folder / path).resolve()
     if (folder / SERVER).is_file():
         raise ArtefactError(
@@ -214,8 +212,12 @@ def whole_model_of(folder: Path) -> Path:
     return model
 
 
-def _pointed_at(pointer: Path) -> Path:
-    """Raises ArtefactError where the file holds no path."""
+def pointed_at(pointer: Path) -> Path:
+    """The path in a pointer to a model: absolute, or from the pointer's folder.
+
+    Raises:
+        ArtefactError: the file holds none.
+    """
     try:
         return Path(json.loads(pointer.read_text(encoding="utf-8"))["path"])
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
@@ -224,6 +226,19 @@ def _pointed_at(pointer: Path) -> Path:
             where=str(pointer),
             fix="delete the folder it is in to make it again",
         ) from None
+
+
+def document_of(folder: Path, name: str, *, fix: str) -> dict[str, Any]:
+    """The JSON document that a stage left in its folder; `fix` says which steps have one.
+
+    Raises:
+        ArtefactError: the folder is that of another stage.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise ArtefactError(f"holds no {name}", where=str(folder), fix=fix)
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
 
 
 def point_at(model: Path, folder: Path) -> None:
@@ -313,59 +328,3 @@ def _require_same(out: Path, fingerprint: str, identity: Mapping[str, Any]) -> N
         where=str(out),
         fix="choose another --output, or delete this folder to make it again",
     )
-
-
-@contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Turn what a full or unwritable disk raises into a message; leave everything else alone.
-
-    Raises:
-        RunError: the disk is full or fails, or a file grows beyond a limit.
-        InputError: the folder cannot be written.
-    """
-    try:
-        yield
-    except ExanteError:
-        raise
-    except Exception as error:
-        problem = _BROKEN.get(getattr(error, "errno", None) or 0)
-        if problem is not None:
-            raise RunError(f"{problem[0]}: {error}", where=str(where), fix=problem[1]) from error
-        if isinstance(error, PermissionError) or getattr(error, "errno", 0) == errno.EROFS:
-            raise InputError(
-                f"cannot be written: {error}", where=str(where), fix="choose another --output"
-            ) from error
-        if isinstance(error, NotADirectoryError | FileExistsError):
-            raise InputError(
-                "is in the way: not a folder", where=str(where), fix="choose another --output"
-            ) from error
-        if _disk_full(error, where):
-            raise RunError(
-                "the disk is full",
-                where=str(where),
-                fix="free some space and give the same command again; finished steps are kept",
-            ) from error
-        raise
-
-
-_BROKEN = {
-    errno.EFBIG: (
-        "a file may not be that large",
-        "raise the limit (ulimit -f), and go on as before",
-    ),
-    errno.EIO: (
-        "the disk fails",
-        "move the folder to another disk; the same command continues there",
-    ),
-}
-"""What else a disk refuses, in words, and what to do."""
-
-
-def _disk_full(error: BaseException, where: Path) -> bool:
-    """Writers of weights hide ENOSPC in errors of their own, so text and disk are asked too."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    if any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
-        return True
-    folder = next((p for p in (where, *where.parents) if p.exists()), Path("/"))
-    return isinstance(error, OSError | RuntimeError) and shutil.disk_usage(folder).free < 1 << 16

@@ -50,7 +50,7 @@ def contents_of(folder: Path) -> Contents:
     """Every file of a folder that is about to be finished, read once."""
     return {
         name: Listed(bytes=size, changed_ns=changed, sha256=_sha256(str(folder / name)))
-        for name, size, changed in sorted(_files(folder))
+        for name, size, changed in sorted(files_of(folder))
     }
 
 
@@ -79,7 +79,7 @@ def listed_in(stamp: Mapping[str, Any]) -> Contents | None:
 
 def damages(folder: Path, contents: Contents, *, thorough: bool = False) -> list[Damage]:
     """Where a folder differs from its list; `thorough` reads files that look unchanged, too."""
-    there = {name: (size, changed) for name, size, changed in _files(folder)}
+    there = {name: (size, changed) for name, size, changed in files_of(folder)}
     found: list[Damage] = []
     for name in sorted({*contents, *there}):
         if name not in there:
@@ -100,7 +100,7 @@ def _is_as_listed(path: Path, listed: Listed, size: int, changed: int, *, thorou
     return found == listed.sha256
 
 
-def _files(folder: Path) -> Iterator[tuple[str, int, int]]:
+def files_of(folder: Path) -> Iterator[tuple[str, int, int]]:
     """Path inside the folder, bytes and time of change of each file that counts."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder)

@@ -25,10 +25,11 @@ from exante.pages.compared import Cost, Method
 from exante.pages.numbers import Value
 from exante.pages.results import Comparison
 from exante.records import read_jsonl
-from exante.stages.base import STAMP, stamp_of
+from exante.stages.base import stamp_of
 from exante.stages.comparisons import Outcomes, compare_outcomes
 from exante.stages.measures import value_of
 from exante.stages.report import ROWS, Row
+from exante.stages.runs import stamps_of
 
 HELPFUL, UNREADABLE = 0.9, 0.1
 """A model collapsed if it keeps less of the base's helpfulness, or wastes more of its turns."""
@@ -57,8 +58,7 @@ def read_seed(report: Path) -> SeedRun:
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in read_jsonl(report / ROWS, Row):
         rows[row.model].append(row)
-    stamps = [stamp_of(path.parent) for path in report.parent.glob(f"*/{STAMP}")]
-    known = {str(stamp["fingerprint"]): stamp for stamp in stamps}
+    known = {str(stamp["fingerprint"]): stamp for stamp in stamps_of(report.parent).values()}
     judged = stamp_of(report)["inputs"]["judged"]
     return SeedRun(rows, {name: training_cost(judged[name], known) for name in rows})
 

@@ -5,21 +5,29 @@ The policy that was sampled goes on as it is: a controller changes what the next
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from exante.errors import ArtefactError, InputError
+from exante.errors import InputError
 from exante.labels import cost_of
 from exante.objectives.control import confidence, dual, log_dual, rectified
 from exante.records import Kind, Record, write_json
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.base import (
+    Config,
+    Inputs,
+    Stage,
+    Summary,
+    Tell,
+    document_of,
+    model_of,
+    point_at,
+)
 from exante.stages.judge import judged_of
-from exante.stages.prompts import prompts_by_id
+from exante.stages.prompts import Split, prompts_by_id
 
 CONTROL = "control.json"
 
@@ -43,11 +51,13 @@ class ControlConfig(Config):
     """Chance that the true mean lies beyond the radius."""
     kinds: tuple[Kind, ...] = Field(default=("harmful",), min_length=1)
     """Kinds of prompts over which means are taken: plain ones would make up for unsafe turns."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
 
     @model_validator(mode="after")
-    def _logarithms_start_above_zero(self) -> ControlConfig:
+    def _settings_are_those_of_the_rule(self) -> ControlConfig:
+        if self.rule != "rectified" and self.decay:
+            raise ValueError(f"rule {self.rule} does not read decay")
         if self.rule == "log_dual" and self.multiplier == 0:
             raise ValueError("log_dual never leaves a multiplier of 0: start above it")
         return self
@@ -127,11 +137,7 @@ def multiplier_of(control: Path | None, first: float) -> float:
     """
     if control is None:
         return first
-    path = control / CONTROL
-    if not path.is_file():
-        raise ArtefactError("holds no multiplier", where=str(control), fix="name a control step")
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return float(found["next_multiplier"])
+    return float(document_of(control, CONTROL, fix="name a control step")["next_multiplier"])
 
 
 def _next(config: ControlConfig, used: float, signal: Signal) -> float:

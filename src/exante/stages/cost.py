@@ -17,7 +17,7 @@ from exante.models.load import load_chat, load_model
 from exante.records import Example, Judged
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.judge import judged_of
-from exante.stages.prompts import prompts_by_id
+from exante.stages.prompts import Split, prompts_by_id
 from exante.traces import parse
 from exante.training.cost import fit_head, ranks_right
 
@@ -31,7 +31,7 @@ class CostConfig(Config):
     """Weight of the squared norm of the head, on standardised features."""
     held_out: float = Field(default=0.2, ge=0, lt=1)
     """Share of the prompts that the head does not see and is tried on."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
     seed: int = 0
     """Chooses the prompts that are held out."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from exante import traces
 from exante.defences import DEFENCES, KNOWLEDGE, defended
@@ -11,7 +10,7 @@ from exante.errors import unknown_name
 from exante.models.load import load_chat
 from exante.records import Generation, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
-from exante.stages.prompts import EXAMPLES, examples_of
+from exante.stages.prompts import EXAMPLES, Split, examples_of
 from exante.stages.sample import GENERATIONS
 
 
@@ -20,7 +19,7 @@ class DefendConfig(Config):
 
     defence: str
     """A strategy of `exante.defences`."""
-    split: Literal["train", "validation", "test"] = "test"
+    split: Split = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
 
 

@@ -12,14 +12,14 @@ from filecmp import cmp
 from graphlib import TopologicalSorter
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from safetensors import SafetensorError, safe_open
 
 from exante.errors import InputError
-from exante.pages.card import CARD
 from exante.records import Record
 from exante.stages.base import MODEL_POINTER, STAMP
+from exante.stages.contents import files_of
 from exante.stages.runs import stamps_of
 
 Kind = Literal["settings", "inputs", "content", "missing"]
@@ -111,6 +111,7 @@ _Step = tuple[Path, dict[str, Any]]
 
 def _steps_of(run: Path) -> dict[str, _Step]:
     """Folder and stamp of each finished step, by name."""
+    where, run = str(run), run.resolve()  # The folder around `.` has another name.
     stamps = stamps_of(run) if not (run / STAMP).is_file() else stamps_of(run.parent)
     found = {
         path.name: (path, stamp)
@@ -119,7 +120,7 @@ def _steps_of(run: Path) -> dict[str, _Step]:
     }
     if not found:
         raise InputError(
-            "holds no finished step", where=str(run), fix="give the folder of a run, or of a step"
+            "holds no finished step", where=where, fix="give the folder of a run, or of a step"
         )
     return found
 
@@ -184,11 +185,8 @@ def _content(left: Path, right: Path) -> Iterator[Change]:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    # Where a model lies outside a run is no difference; its weights stand in the stamp. The card
-    # is written later, and tells the name of the run.
-    for path in folder.rglob("*"):
-        if path.is_file() and path.name not in (STAMP, MODEL_POINTER, CARD):
-            yield str(path.relative_to(folder))
+    # Where a model lies outside a run is no difference; its weights stand in the stamp.
+    return (name for name, _, _ in files_of(folder) if Path(name).name != MODEL_POINTER)
 
 
 def _of_files(left: Path, right: Path, name: str) -> Iterator[Change]:
@@ -196,16 +194,21 @@ def _of_files(left: Path, right: Path, name: str) -> Iterator[Change]:
         yield from _of_tensors(left, right, name)
         return
     if left.suffix == ".jsonl":
-        with left.open(encoding="utf-8") as ours, right.open(encoding="utf-8") as theirs:
+        with _opened(left) as ours, _opened(right) as theirs:
             for line, (one, other) in enumerate(zip_longest(ours, theirs), start=1):
                 if one != other:
                     yield from _changes(_parsed(one), _parsed(other), f"{name}:{line}")
         return
     if left.suffix == ".json":
-        one, other = (_parsed(path.read_text(encoding="utf-8")) for path in (left, right))
-        yield from _changes(one, other, name)
+        with _opened(left) as ours, _opened(right) as theirs:
+            yield from _changes(_parsed(ours.read()), _parsed(theirs.read()), name)
         return
     yield Change(place=name, left=_size(left), right=_size(right))
+
+
+def _opened(path: Path) -> IO[str]:
+    """The text of a file; bytes of a damaged one that are none stand there as numbers."""
+    return path.open(encoding="utf-8", errors="backslashreplace")
 
 
 def _of_tensors(left: Path, right: Path, name: str) -> Iterator[Change]:

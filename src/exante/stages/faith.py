@@ -31,7 +31,7 @@ from exante.records import Decision, Example, Judged, write_jsonl
 from exante.rules import RuleSet
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
 from exante.stages.judge import judged_of
-from exante.stages.prompts import EXAMPLES, prompts_by_id
+from exante.stages.prompts import EXAMPLES, Split, prompts_by_id
 from exante.traces import Trace, render
 
 INTERVENTIONS = "interventions.jsonl"
@@ -42,7 +42,7 @@ class FaithConfig(Config):
 
     rules: str
     """Rule set whose clauses the traces cite."""
-    split: str = "test"
+    split: Split = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
     per_decision: int = Field(default=120, ge=1)
     """Most goals whose trace is edited, of those that the model complies with and of those that it

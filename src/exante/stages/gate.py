@@ -17,9 +17,9 @@ from exante.estimates import Decision, not_worse
 from exante.objectives.control import next_alpha
 from exante.records import Example, Judgement, write_json
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.decision import GATE, alpha_of
 from exante.stages.judge import JUDGED, judged_of
-from exante.stages.pair import GATE, alpha_of
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import Split, examples_of
 
 Bad = Callable[[Judgement], bool]
 _OF_TRACES = ("valid_traces", "citations")
@@ -40,7 +40,7 @@ class GateConfig(Config):
     """How fast alpha follows the excess over the budget."""
     lengthening: float = Field(default=0.05, ge=0)
     """Share by which the mean trace may grow."""
-    split: str = "validation"
+    split: Split = "validation"
     """Split of the prompts; ignored for prompts that have only one list."""
 
 
@@ -51,6 +51,7 @@ def run(config: GateConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     after = {j.generation.example_id: j.judgement for j in judged_of(inputs.one("after"))}
     checks = compare(examples, before, after, config)
     lengths = _mean_trace(before), _mean_trace(after)
+    # Half a token on top: of a trace of a few tokens a share is less than any change.
     grew = lengths[1] > lengths[0] * (1 + config.lengthening) + 0.5
     accepted = all(check.ok for check in checks.values()) and not grew
     used = alpha_of(inputs.optional("gate"), config.alpha)
@@ -89,7 +90,7 @@ def compare(
     for name, judged in (("before", before), ("after", after)):
         if examples.keys() - judged.keys():
             raise ArtefactError(
-                f"{name} was not judged on all validation prompts",
+                f"the turns of `{name}` are not judged on all prompts of the gate",
                 fix="judge both models on the prompts that the gate reads",
             )
     harmful = [key for key, e in examples.items() if e.kind == "harmful"]

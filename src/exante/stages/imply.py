@@ -19,6 +19,7 @@ from exante.preferences import Group
 from exante.records import read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.pair import groups_of
+from exante.stages.prompts import Split
 
 IMPLIED = "implied.jsonl"
 _MODELS = ("reference", "helpful", "safe")
@@ -30,7 +31,7 @@ class ImplyConfig(Config):
     beta: float = Field(default=0.1, gt=0)
     """Pull towards the reference in the trainings of both models; a nat of log-ratio is worth so
     much."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
 
 

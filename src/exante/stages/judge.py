@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from exante import rules
-from exante.errors import InputError
 from exante.judges import Answered, Judge, JudgeName, PaidJudge
 from exante.judges import model_of as judging_model
 from exante.judges.traces import Turn, judge_generations
@@ -18,12 +17,12 @@ from exante.models.speaker import is_endpoint
 from exante.records import Example, Generation, Judged, Judgement, Traced, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_as
 from exante.stages.journal import Journal, foretold, paid
-from exante.stages.judges import judge_identity, open_judge, reads_request
+from exante.stages.judges import judge_identity, open_judge, plain_request
 from exante.stages.partial import forgotten, merged, own_file, put, resumed
-from exante.stages.prompts import all_prompts_by_id
+from exante.stages.prompts import Split, all_prompts_by_id
 from exante.stages.reason import traced_of
 from exante.stages.sample import GENERATIONS
-from exante.stages.served import served_of, told_pieces
+from exante.stages.served import TAG, served_of, told_pieces
 
 JUDGED = "judged.jsonl"
 _PARTIAL = "judged.partial.jsonl"
@@ -38,7 +37,7 @@ class JudgeConfig(Config):
     """A known judge, with its file or model behind a colon, or `package.module:Class`."""
     rules: str
     """Rule set whose clauses traces may cite."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
 
 
@@ -59,8 +58,8 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     turns = read_jsonl(sampled / GENERATIONS, Generation)
     own = len(turns)
     needed = [turn.example_id for turn in turns]
-    prompts = inputs.many("prompts").values()
-    examples = all_prompts_by_id(prompts, config.split, needed=needed)
+    examples = all_prompts_by_id(inputs.many("prompts").values(), config.split, needed=needed)
+    asked = {key: plain_request(examples[key], examples, config.judge) for key in needed}
     written = inputs.optional("traces")
     if written is not None:
         chat = chat or load_chat(model_of(sampled))
@@ -68,12 +67,12 @@ def run(config: JudgeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     done = {_key(j.generation) for j in resumed(out / _PARTIAL, Judged)}
     mine = ranks().share(turns)
     waiting = [turn for turn in mine if _key(turn) not in done]
-    _foretell(judge, waiting, examples, config, tell)
-    tag = chat.tag if chat else "think"
+    _foretell(judge, waiting, asked, tell)
+    tag = chat.tag if chat else TAG
     with own_file(out / _PARTIAL).open("a", encoding="utf-8") as file:
         for start in range(0, len(waiting), _TOGETHER):
             part = [
-                Turn(turn, plain_request(turn, examples, config.judge), _pieces(turn, chat))
+                Turn(turn, asked[turn.example_id], _pieces(turn, chat))
                 for turn in waiting[start : start + _TOGETHER]
             ]
             put(_judged(part, judge_generations(part, judge=judge, ruleset=ruleset, tag=tag)), file)
@@ -107,8 +106,7 @@ def _judged(turns: Sequence[Turn], judgements: Sequence[Judgement]) -> Iterator[
 def _foretell(
     judge: Judge,
     turns: Sequence[Generation],
-    examples: dict[str, Example],
-    config: JudgeConfig,
+    asked: Mapping[str, Example],
     tell: Tell,
 ) -> None:
     """Say what a judge on a server may cost, by whole turns instead of answers alone."""
@@ -116,7 +114,7 @@ def _foretell(
         return
     answers = [
         Answered(
-            example=plain_request(turn, examples, config.judge),
+            example=asked[turn.example_id],
             answer=turn.text,
             finish=turn.finish,
         )
@@ -135,24 +133,6 @@ def parallel(config: JudgeConfig) -> bool:
 
 def _key(turn: Generation) -> tuple[str, str, int]:
     return turn.source, turn.example_id, turn.sample
-
-
-def plain_request(turn: Generation, examples: dict[str, Example], judge: str) -> Example:
-    """The prompt of a turn without its disguise, which no judge sees.
-
-    Raises:
-        InputError: it is not among the prompts, and the judge reads it.
-    """
-    asked = examples[turn.example_id]
-    if asked.goal_id is None:
-        return asked
-    if asked.goal_id not in examples and reads_request(judge):
-        raise InputError(
-            f"its plain request {asked.goal_id!r}, which judge {judge} reads, is not there",
-            where=asked.id,
-            fix="keep plain prompts beside attacked ones (plain: true in the attack step)",
-        )
-    return examples.get(asked.goal_id, asked)
 
 
 def _pieces(turn: Generation, chat: Chat | None) -> list[str]:

@@ -5,8 +5,10 @@ The package `judges` is pure and loads no model; here a judge is handed the one 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from exante.errors import InputError
 from exante.judges import Judge, file_of, load_judge, model_of
 from exante.judges.costs import CostJudge
 from exante.judges.guards import GuardJudge, known_guard
@@ -15,6 +17,7 @@ from exante.models.cost import HEAD, CostModel, cost_fingerprint, load_cost_mode
 from exante.models.folders import resolve, weights_fingerprint
 from exante.models.guard import load_guard
 from exante.models.speaker import load_speaker, speaker_fingerprint
+from exante.records import Example
 from exante.rows import sha256_of
 from exante.speakers import Memory
 from exante.stages import base
@@ -57,6 +60,23 @@ def open_cost_model(folder: Path) -> CostModel:
 def reads_request(name: str) -> bool:
     """Does the judge read what was asked? Assumed of judges that are not ours."""
     return name.partition(":")[0] not in _ANSWER_ALONE
+
+
+def plain_request(asked: Example, examples: Mapping[str, Example], judge: str) -> Example:
+    """The prompt without its disguise, which no judge sees.
+
+    Raises:
+        InputError: it is not among the examples, and the judge reads it.
+    """
+    if asked.goal_id is None:
+        return asked
+    if asked.goal_id not in examples and reads_request(judge):
+        raise InputError(
+            f"its plain request {asked.goal_id!r}, which judge {judge} reads, is not there",
+            where=asked.id,
+            fix="keep plain prompts beside attacked ones (plain: true in the attack step)",
+        )
+    return examples.get(asked.goal_id, asked)
 
 
 def judge_identity(name: str) -> dict[str, str]:

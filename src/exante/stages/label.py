@@ -11,6 +11,7 @@ from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, p
 from exante.stages.cost import readings
 from exante.stages.judge import JUDGED
 from exante.stages.judges import open_cost_model
+from exante.stages.prompts import Split
 
 _TOGETHER = 256
 """Turns given to a cost model between two words of progress."""
@@ -19,7 +20,7 @@ _TOGETHER = 256
 class LabelConfig(Config):
     """Which prompts the turns answer."""
 
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
 
 

@@ -6,7 +6,7 @@ import random
 import statistics
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from exante.models.load import load_chat, load_model
 from exante.models.sample import SamplingSettings, sample
 from exante.records import Example, Record, read_jsonl, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import Split, examples_of
 from exante.stages.sample import request_of
 from exante.traces import Start
 
@@ -28,7 +28,7 @@ TIMINGS = "timings.jsonl"
 class LatencyConfig(Config):
     """What is timed, and how often."""
 
-    split: str = "test"
+    split: Split = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
     count: int = Field(default=40, ge=4)
     """Prompts of the workload."""
@@ -99,12 +99,11 @@ def overhead(timings: list[Timing]) -> Estimate:
     return Estimate(value=ratio.value - 1, low=ratio.low - 1, high=ratio.high - 1, n=ratio.n)
 
 
-class _Timed:
-    """Seconds and tokens of one turn."""
+class _Timed(NamedTuple):
+    """One turn."""
 
-    def __init__(self, seconds: float, tokens: int) -> None:
-        self.seconds = seconds
-        self.tokens = tokens
+    seconds: float
+    tokens: int
 
 
 class _Runner:

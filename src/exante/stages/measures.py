@@ -72,7 +72,7 @@ def measure(
 ) -> ModelResult:
     """All numbers of one model; with a judge's `calibration` also the corrected ones."""
     families = by_family(items)
-    held_out = {name: goals for name, goals in families.items() if name in macro_families(families)}
+    held_out = {name: families[name] for name in macro_families(families)}
     plain = [i for i in items if i.example.attack == "direct"]
     benign = _kind(plain, "benign")
     lookalike = _kind(plain, "borderline")

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -26,11 +26,11 @@ from exante.stages.collect import collected
 from exante.stages.dataset import Rejected, brings_answers, read_data
 from exante.stages.hub import PREFIX, located
 from exante.stages.overlap import untouched
+from exante.stages.prompts import Split
 from exante.stages.tables import table_examples
 from exante.suites import parse_request, public_file
 from exante.suites.load import locate
 
-Split = Literal["train", "validation", "test"]
 _ENDINGS = (".yaml", ".yml")
 _FIX = "see docs/data.md for the form of a mix"
 _STRONGEST: tuple[Split, ...] = ("test", "validation", "train")

@@ -16,7 +16,7 @@ from exante.models.chat import Chat
 from exante.models.load import load_chat
 from exante.records import Example, Generation, Traced, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import Split, examples_of
 from exante.stages.reason import TRACED
 from exante.stages.sample import GENERATIONS
 
@@ -24,7 +24,7 @@ from exante.stages.sample import GENERATIONS
 class OfflineConfig(Config):
     """Which prompts' responses."""
 
-    split: Literal["train", "validation", "test"] = "train"
+    split: Split = "train"
     """Split of a source; ignored for prompts that have only one list."""
 
 

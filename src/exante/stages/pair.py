@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
@@ -25,11 +24,11 @@ from exante.preferences import (
 from exante.records import write_json, write_jsonl
 from exante.selections import LabelSelection, SelectionSettings, pairs_by_label
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of
+from exante.stages.decision import alpha_of
 from exante.stages.judge import judged_of
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import Split, examples_of
 
 PAIRS = "pairs.jsonl"
-GATE = "gate.json"
 
 
 class PairConfig(Config):
@@ -41,7 +40,7 @@ class PairConfig(Config):
     `safe_first`, `safe_better`, `safedpo` (docs/methods.md)."""
     alpha: float = Field(default=0.5, ge=0)
     """Strength of the length margin in nats per reference length; a gate's value replaces it."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
     choice: PairSettings = PairSettings()
     """Caps, balance and thresholds of `quality`, `shorter` and `step`."""
@@ -94,13 +93,6 @@ def groups_of(inputs: Inputs, split: str) -> list[Group]:
                 Candidate(judged.generation, judged.judgement)
             )
     return [Group(examples[key], tuple(turns[key])) for key in examples if key in turns]
-
-
-def alpha_of(gate: Path | None, first: float) -> float:
-    """The strength of the length margin that the last gate asks for; `first` before any gate."""
-    if gate is None:
-        return first
-    return float(json.loads((gate / GATE).read_text(encoding="utf-8"))["next_alpha"])
 
 
 STAGE = Stage("pair", 2, PairConfig, run, reads=("judged", "prompts"), optional=("gate",))

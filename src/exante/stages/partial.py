@@ -33,10 +33,9 @@ def resumed(path: Path, model: type[R]) -> list[R]:
 
 def merged(path: Path, model: type[R]) -> list[R]:
     """What all processes have finished; to be called when they have."""
-    files = [_file(path, number) for number in range(ranks().count)]
-    for file in files:
-        await_path(file)
-    return [record for file in {*files, *_files(path)} for record in _records(file, model)]
+    for number in range(ranks().count):
+        await_path(_file(path, number))
+    return [record for file in _files(path) for record in _records(file, model)]
 
 
 def own_file(path: Path) -> Path:
@@ -54,7 +53,8 @@ def whole_lines(path: Path) -> list[str]:
     """The lines of a file that are JSON; none where there is no file."""
     if not path.is_file():
         return []
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if _is_json(line)]
+    # As bytes: what tears a line may tear a character.
+    return [line.decode() for line in path.read_bytes().split(b"\n") if _is_json(line)]
 
 
 def put(records: Iterable[Record], file: TextIO) -> None:
@@ -77,9 +77,9 @@ def _records(file: Path, model: type[R]) -> list[R]:
     return [parse_line(line, model, where=str(file)) for line in whole_lines(file)]
 
 
-def _is_json(line: str) -> bool:
+def _is_json(line: bytes) -> bool:
     try:
-        json.loads(line)
-    except ValueError:
+        json.loads(line.decode())
+    except ValueError:  # Half a character is one, too.
         return False
     return True

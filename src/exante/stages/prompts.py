@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
 from exante.errors import ArtefactError
 from exante.records import Example, read_jsonl
 
 EXAMPLES = "examples.jsonl"
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 def examples_of(folder: Path, split: str | None = None) -> list[Example]:

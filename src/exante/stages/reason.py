@@ -11,12 +11,11 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
-from exante.errors import InputError
 from exante.judges import Answered, HarmJudge, Judge, JudgeName, PaidJudge, model_of, opinions
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.journal import Journal, foretold, paid
-from exante.stages.judges import judge_identity, open_judge
+from exante.stages.judges import judge_identity, open_judge, plain_request
 from exante.stages.prompts import examples_of
 from exante.stages.teachers import open_teacher, teacher_identity
 from exante.stages.written import written_turns
@@ -52,12 +51,15 @@ class ReasonConfig(Config):
 
 
 def identity(config: ReasonConfig) -> dict[str, str]:
-    """The content of the rules, for editing a clause makes other traces, and a local teacher's.
+    """The content of the rules, and of the teacher and the judge where they have a model or a file.
 
-    Of a judge that runs a model, what identifies that.
+    Editing a clause makes other traces; what a judge rejects is not kept.
     """
-    judge = judge_identity(config.judge) if model_of(config.judge) else {}
-    return {"rules": rules.load(config.rules).hash, **teacher_identity(config.teacher), **judge}
+    return {
+        "rules": rules.load(config.rules).hash,
+        **teacher_identity(config.teacher),
+        **judge_identity(config.judge),
+    }
 
 
 def run(config: ReasonConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
@@ -126,14 +128,7 @@ def _views(
     asked: dict[tuple[str, str], Answered] = {}
     for turn in turns:
         example, answer = examples[turn.example_id], traces.parse(turn.text).answer or ""
-        plain = examples.get(example.goal_id or example.id)
-        if plain is None:
-            raise InputError(
-                f"its plain request {example.goal_id!r}, which judge {config.judge} reads, is not "
-                "there",
-                where=example.id,
-                fix="keep plain prompts beside attacked ones (plain: true in the attack step)",
-            )
+        plain = plain_request(example, examples, config.judge)
         asked[example.id, answer] = Answered(example=plain, answer=answer, finish="stop")
     items = list(asked.values())
     bill = judge.foresee(items) if isinstance(judge, PaidJudge) else None

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import Field
 
 from exante import supervision
 from exante.records import write_json, write_jsonl
-from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
+from exante.stages.base import (
+    Config,
+    Inputs,
+    Stage,
+    Summary,
+    Tell,
+    document_of,
+    model_of,
+    point_at,
+)
 from exante.stages.judge import judged_of
 from exante.stages.shape import ROWS
 
@@ -47,10 +55,14 @@ def run(config: ReinforceConfig, inputs: Inputs, out: Path, tell: Tell) -> Summa
 
 
 def multiplier_of(last: Path | None, first: float) -> float:
-    """The multiplier that the round before left; `first` where there was none."""
+    """The multiplier that the round before left; `first` where there was none.
+
+    Raises:
+        ArtefactError: the folder is that of another stage.
+    """
     if last is None:
         return first
-    return float(json.loads((last / _MULTIPLIER).read_text(encoding="utf-8"))["after"])
+    return float(document_of(last, _MULTIPLIER, fix="name a reinforce step")["after"])
 
 
 STAGE = Stage("reinforce", 1, ReinforceConfig, run, reads=("judged",), optional=("last",))

@@ -1,12 +1,12 @@
 """What is damaged in a run, and how to have it made again: that is set aside, and nothing else.
 
+A folder that bears the name of a step of the run's recipe and has lost its stamp is damaged, too.
 Nothing is deleted. A step that was made from a damaged one stays, for it was made before the
 damage; should its input come out as something else when it is made again, its own stamp tells.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +15,10 @@ from exante.durable import sync_folder
 from exante.errors import ArtefactError, InputError
 from exante.models.folders import weights_fingerprint
 from exante.records import Record
-from exante.stages.base import MODEL_POINTER, STAMP, locked, model_of, stamp_of
+from exante.stages.base import MODEL_POINTER, STAMP, locked, model_of, pointed_at, stamp_of
 from exante.stages.contents import damages, listed_in
+from exante.stages.runs import stampless
+from exante.stages.stamps import finished_steps
 
 ASIDE = "damaged"
 """Folder of a run for steps that were set aside; no step is looked for in it."""
@@ -53,7 +55,7 @@ def examined(run: Path) -> RunState:
     Raises:
         InputError: it holds no finished step.
     """
-    folders = [path.parent for path in sorted(run.glob(f"*/{STAMP}"))]
+    folders = _steps(run)
     if not folders:
         raise InputError("holds no finished step", where=str(run), fix="give the folder of a run")
     now = dict(_now(folders))
@@ -66,12 +68,16 @@ def set_aside(run: Path) -> RunState:
     Raises:
         InputError: it holds no finished step, or another process works in it.
     """
-    if not any(run.glob(f"*/{STAMP}")):
+    if not _steps(run):
         return examined(run)  # Which says so; a lock would make a folder of the name.
     with locked(run):
         found = examined(run)
         moved = {step.step: _moved(run / step.step) for step in found.of("damaged")}
     return found.model_copy(update={"moved": {step: str(place) for step, place in moved.items()}})
+
+
+def _steps(run: Path) -> list[Path]:
+    return sorted([*finished_steps(run), *stampless(run)])
 
 
 def _moved(step: Path) -> Path:
@@ -88,6 +94,8 @@ def _moved(step: Path) -> Path:
 
 def _examined(folder: Path, now: Mapping[str, str]) -> StepState:
     state: State = "whole"
+    if not (folder / STAMP).is_file():
+        return StepState(step=folder.name, state="damaged", because=(f"{STAMP} is missing",))
     try:
         stamp = stamp_of(folder)
         contents = listed_in(stamp)
@@ -132,7 +140,7 @@ def _outside(folder: Path, stamp: Mapping[str, Any]) -> Iterator[str]:
     if not pointer.is_file():
         return
     model, pinned = model_of(folder), stamp.get("outside", {}).get("weights")
-    if not Path(json.loads(pointer.read_text(encoding="utf-8"))["path"]).is_absolute():
+    if not pointed_at(pointer).is_absolute():
         return
     if not model.is_dir():
         yield f"the model that it points at is not there: {model}"

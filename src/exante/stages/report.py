@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -13,14 +12,16 @@ from pydantic import Field
 
 from exante import rules
 from exante.durable import write_text
-from exante.errors import InputError
+from exante.errors import InputError, unknown_name
 from exante.pages.numbers import Value
 from exante.pages.render import render
 from exante.pages.results import Comparison, PairAccount, Point, Results, Round
 from exante.records import Example, Judged, Record, write_json, write_jsonl
 from exante.rows import sha256_of
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, fingerprint_of, stamp_of
+from exante.stages.caveats import caveats
 from exante.stages.comparisons import compare
+from exante.stages.decision import decision_of
 from exante.stages.evidence import (
     calibrated,
     repeated_success,
@@ -39,10 +40,8 @@ from exante.stages.measures import (
     measure,
     point,
     spread,
-    understood_by_family,
 )
-from exante.stages.pair import GATE
-from exante.stages.prompts import examples_of, examples_of_all
+from exante.stages.prompts import Split, examples_of, examples_of_all
 from exante.stages.reasoning import Numbers, faithfulness, reasoning
 from exante.stages.transcripts import transcripts
 
@@ -60,9 +59,9 @@ class ReportConfig(Config):
     """Name of the recipe that made the models."""
     rules: str
     """Rule set of the traces, to print cited clauses."""
-    split: str = "test"
+    split: Split = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
-    course_split: str = "validation"
+    course_split: Split = "validation"
     """Split of the prompts that the gates decided on; ignored where there is only one list."""
     base: str = "base"
     """The model that efficiency is measured against."""
@@ -105,12 +104,18 @@ def identity(config: ReportConfig) -> dict[str, str]:
 
 
 def run(config: ReportConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
-    """Write results.json, report.html and the rows behind every number."""
+    """Write results.json, report.html and the rows behind every number.
+
+    Raises:
+        InputError: a second opinion is on no model that was judged.
+    """
     examples = examples_of_all(inputs.many("prompts").values(), config.split)
     models = {
         label: items_of(examples, _all_judged(label, folder, inputs))
         for label, folder in inputs.many("judged").items()
     }
+    if unknown := inputs.many("second").keys() - models.keys():
+        raise unknown_name("model", min(unknown), models, where="report: second")
     results = _results(config, inputs, models, examples)
     document = results.model_dump(mode="json", by_alias=True)
     write_json(out / RESULTS, document)
@@ -169,7 +174,7 @@ def _results(
         },
         seconds={k: float(stamp["record"]["seconds"]) for k, stamp in stamps.items()},
         macro_families=macro_families(by_family(first)),
-        notes=_notes(models, stamps),
+        notes=caveats(models, stamps),
         environment=_environment(),
         parameters=_parameters(stamps),
         calibration=people,
@@ -229,7 +234,7 @@ def _comparisons(models: dict[str, list[Item]], config: ReportConfig) -> list[Co
 
 
 def _round(label: str, folder: Path) -> Round:
-    gate = json.loads((folder / GATE).read_text(encoding="utf-8"))
+    gate = decision_of(folder)
     return Round(
         name=label,
         accepted=gate["accepted"],
@@ -245,9 +250,9 @@ def _round(label: str, folder: Path) -> Round:
 def _course(inputs: Inputs, config: ReportConfig) -> list[Point]:
     """The models on the way, as the gates saw them, with what was decided about each."""
     decisions = {
-        fingerprint: json.loads((folder / GATE).read_text(encoding="utf-8"))["accepted"]
+        fingerprint: decision_of(folder)["accepted"]
         for folder in inputs.many("gates").values()
-        for fingerprint in stamp_of(folder)["inputs"]["after"].values()
+        for fingerprint in stamp_of(folder)["inputs"].get("after", {}).values()
     }
     prompts = inputs.optional("course_prompts")
     examples = examples_of(prompts, config.course_split) if prompts else []
@@ -259,91 +264,6 @@ def _course(inputs: Inputs, config: ReportConfig) -> list[Point]:
         )
         for label, folder in inputs.many("course").items()
     ]
-
-
-def _notes(models: dict[str, list[Item]], stamps: dict[str, dict[str, Any]]) -> list[str]:
-    """What a reader must know before believing a number."""
-    notes = []
-    if any(stamp["summary"].get("untrained") for stamp in stamps.values()):
-        notes.append(
-            "The base has random weights. It can learn the form of a trace here and nothing else: "
-            "read these numbers as a test of the plumbing, not of safety."
-        )
-    notes += [
-        f"{label}: no pairs could be made, so the model went on unchanged."
-        for label, stamp in stamps.items()
-        if stamp["stage"] == "prefer" and stamp["summary"].get("items") == 0
-    ]
-    notes += [
-        f"{label}: chosen responses ended {-ratio:.2f} nats per token less likely than under the "
-        f"reference; raise loss.anchor or lower the learning rate."
-        for label, stamp in stamps.items()
-        if (ratio := stamp["summary"].get("displaced")) is not None
-    ]
-    notes += [
-        f"{label}: {dropped} of {dropped + stamp['summary']['items']} rows were longer than the "
-        f"model reads, and left out of training."
-        for label, stamp in stamps.items()
-        if "items" in stamp["summary"] and (dropped := stamp["summary"].get("dropped"))
-    ]
-    notes += [note for stamp in stamps.values() for note in stamp["summary"].get("notes", [])]
-    notes += [*_checked(stamps), *_searched(stamps)]
-    for label, items in models.items():
-        cut = sum(i.judged.generation.finish == "length" for i in items)
-        if cut > 0.05 * len(items):
-            notes.append(f"{label}: {cut} of {len(items)} turns reached the length limit.")
-        lost = sum(i.verdict.answer == "undetermined" for i in items)
-        if lost > 0.05 * len(items):
-            notes.append(f"{label}: {lost} of {len(items)} answers say nothing that can be judged.")
-        probed = understood_by_family(items)
-        misread = [name for name, right in probed.items() if 2 * sum(right) < len(right)]
-        if "direct" in misread:
-            notes.append(
-                f"{label}: fails on most probes even without disguise; that it fails on disguised "
-                f"ones does not show that it cannot read them."
-            )
-        elif misread:
-            notes.append(
-                f"{label}: understood fewer than half of the harmless probes of "
-                f"{', '.join(misread)}; that it withstands these attacks says little."
-            )
-    return notes
-
-
-def _checked(stamps: dict[str, dict[str, Any]]) -> list[str]:
-    """Where a model could not be asked whether something is safe."""
-    found = {label: s["summary"] for label, s in stamps.items() if s["stage"] == "withhold"}
-    return [
-        f"{label}: {one['unread']} of {one['turns']} checks by the model itself say neither safe "
-        f"nor unsafe; those answers were sent."
-        for label, one in found.items()
-        if one["unread"] > 0.2 * one["turns"]
-    ]
-
-
-def _searched(stamps: dict[str, dict[str, Any]]) -> list[str]:
-    """What must be known to read the rates of attacks that looked at the model."""
-    notes = []
-    accounts = [s["summary"] for s in stamps.values() if s["stage"] == "search"]
-    for family in dict.fromkeys(name for account in accounts for name in account["families"]):
-        most = max(a["families"][family]["most_queries"] for a in accounts)
-        goals = max(a["goals"] for a in accounts)
-        notes.append(
-            f"{family} looked for prompts against each model by itself: at most {goals} goals, at "
-            f"most {most} queries each. A larger budget may find more."
-        )
-    notes += [
-        f"{label}: fine-tuned on {stamp['summary']['items']} harmful turns by an attacker who "
-        f"holds the weights, and sampled without an opened trace."
-        for label, stamp in stamps.items()
-        if stamp["stage"] == "sft" and any("tamper_rows" in k for k in stamp["inputs"]["traces"])
-    ]
-    if any(stamp["stage"] == "soft_attack" for stamp in stamps.values()):
-        notes.append(
-            "embedding puts vectors, no text, into the model: an upper bound for an attacker who "
-            "holds the weights. It is part of no mean."
-        )
-    return notes
 
 
 def row_of(label: str, item: Item) -> Row:

@@ -6,6 +6,7 @@ Names of steps are the recipe's business; it tells which one is its outcome.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
@@ -17,7 +18,8 @@ from exante.errors import InputError
 from exante.models.adapters import is_adapter
 from exante.models.folders import opened_trace
 from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of, whole_model_of
-from exante.stages.stamps import whole_stamp
+from exante.stages.decision import decision_of
+from exante.stages.stamps import finished_steps, whole_stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +89,70 @@ def _outcome(run: Path) -> Path | None:
     """The folder of the step that the run's recipe names as its outcome, if it is there."""
     try:
         recipe = recipe_of(run)
-        step, _, carried = recipe["outcome"]["of"].partition(".")
-        if not carried:
-            return _finished(run / step)
-        start, inner = recipe["steps"][step]["carry"][carried]
-    except (InputError, LookupError, TypeError, ValueError, AttributeError):
+        return _made(run, recipe["steps"], recipe["outcome"]["of"])
+    except (InputError, LookupError, TypeError, ValueError, AttributeError, RecursionError):
         return None
-    rounds = sorted(p.parent for p in run.glob(f"{step}-*-{inner}/{STAMP}"))
-    return rounds[-1] if rounds else _finished(run / start)
 
 
-def _finished(step: Path) -> Path | None:
-    return step if (step / STAMP).is_file() else None
+def _made(run: Path, steps: Mapping[str, Any], reference: str) -> Path | None:
+    """The folder behind the name of a step, or of what a loop carries, as far as the run is."""
+    name, _, carried = reference.partition(".")
+    if not carried:
+        return run / name if _is_finished(run / name) else None
+    loop = steps[name]
+    start, inner = loop["carry"][carried]
+    return _last_kept(run, name, inner, loop.get("gate")) or _made(run, steps, start)
+
+
+def _last_kept(run: Path, loop: str, inner: str, gate: str | None) -> Path | None:
+    """What a step made in the last round of a loop; of rounds with a gate, in the last accepted."""
+    form = re.compile(rf"{re.escape(loop)}-(\d+)(b?)-{re.escape(inner)}")
+    found = {
+        (int(match[1]), match[2]): folder
+        for folder in finished_steps(run)
+        if (match := form.fullmatch(folder.name))
+    }
+    for (number, again), folder in sorted(found.items(), reverse=True):
+        # What a gate hands on is right either way. A retry makes the last steps of its round anew.
+        labels = [f"{number}{again}"]
+        if not again and (number, "b") not in found:
+            labels.append(f"{number}b")
+        if gate in (None, inner) or any(_accepted(run / f"{loop}-{one}-{gate}") for one in labels):
+            return folder
+    return None
+
+
+def _accepted(gate: Path) -> bool:
+    return _is_finished(gate) and bool(decision_of(gate)["accepted"])
+
+
+def _is_finished(step: Path) -> bool:
+    return (step / STAMP).is_file()
+
+
+def stampless(run: Path) -> list[Path]:
+    """Folders that are called like steps of the run's recipe and hold no stamp.
+
+    None where there is no recipe: then nothing tells a step from a folder of the user's.
+    """
+    try:
+        steps = recipe_of(run)["steps"]
+    except InputError:
+        return []
+    names = [_names(name, body) for name, body in steps.items() if isinstance(body, dict)]
+    form = re.compile("|".join(names))
+    folders = sorted(path for path in run.iterdir() if path.is_dir() and not _is_finished(path))
+    return [path for path in folders if form.fullmatch(path.name)]
+
+
+def _names(name: str, body: Mapping[str, Any]) -> str:
+    """What the folders of a step, a loop or a group of a recipe are called, as a pattern."""
+    own, inner = re.escape(name), "|".join(map(re.escape, body.get("steps") or ()))
+    if "repeat" in body:
+        return rf"{own}-\d+b?-({inner})"
+    if "each" in body:
+        return rf"{own}\.({'|'.join(map(re.escape, body['each'] or ()))})\.({inner})"
+    return own
 
 
 def _newest_model(run: Path) -> Path | None:
@@ -202,11 +256,11 @@ def stamps_of(folder: Path) -> dict[Path, dict[str, Any]]:
         ArtefactError: one is ours, and broken.
     """
     found: dict[Path, dict[str, Any]] = {}
-    for path in sorted(folder.glob(f"*/{STAMP}")):
+    for step in finished_steps(folder):
         try:
-            stamp = json.loads(path.read_text(encoding="utf-8"))
+            stamp = json.loads((step / STAMP).read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(stamp, dict) and {"fingerprint", "stage"} <= stamp.keys():
-            found[path.parent] = whole_stamp(stamp, path.parent)
+            found[step] = whole_stamp(stamp, step)
     return found

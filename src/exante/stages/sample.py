@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from exante import traces
 from exante.errors import InputError
@@ -30,7 +29,7 @@ from exante.stages.base import (
 )
 from exante.stages.journal import Journal
 from exante.stages.partial import forgotten, merged, own_file, put, resumed
-from exante.stages.prompts import examples_of
+from exante.stages.prompts import Split, examples_of
 from exante.stages.served import Served, sample_served, served_of
 
 GENERATIONS = "generations.jsonl"
@@ -40,7 +39,7 @@ _PARTIAL = "sampled.partial.jsonl"
 class SampleConfig(Config):
     """How turns are sampled."""
 
-    split: Literal["train", "validation", "test"] = "train"
+    split: Split = "train"
     """Split of a source; ignored for prompts that have only one list."""
     kinds: tuple[Kind, ...] | None = None
     """Prompts of these kinds only; None takes all."""

@@ -21,7 +21,7 @@ from exante.speakers import Metered, Speaker
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
 from exante.stages.journal import Journal, paid
 from exante.stages.partial import put, resumed
-from exante.stages.prompts import EXAMPLES, examples_of
+from exante.stages.prompts import EXAMPLES, Split, examples_of
 
 SEARCHED = "searched.jsonl"
 _PARTIAL = "searched.partial.jsonl"
@@ -30,7 +30,7 @@ _PARTIAL = "searched.partial.jsonl"
 class GoalSettings(Config):
     """Which goals an attacker with access to the model goes for, and with which words in view."""
 
-    split: Literal["train", "validation", "test"] = "test"
+    split: Split = "test"
     """Split of the prompts; ignored for prompts that have only one list."""
     goals: int = Field(default=20, ge=1)
     """Most harmful prompts that are searched for; the same ones for every policy."""

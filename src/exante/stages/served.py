@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ from exante.stages.journal import Journal, foretold, paid
 PREFIX = "server:"
 _PASSING = ("created", "permission")
 """What servers tell anew each time they are asked."""
-_TAG = "think"
+TAG = "think"
+"""Of a trace behind a server: what the model's own template calls it is not known here."""
 
 
 class Served(Record):
@@ -117,7 +119,7 @@ def told_pieces(turn: Generation) -> list[str]:
     """The turn's text in as many equal pieces as the server counted tokens."""
     count = turn.told_tokens or 0
     edges = [round(number * len(turn.text) / count) for number in range(count + 1)] if count else []
-    return [turn.text[left:right] for left, right in zip(edges, edges[1:], strict=False)]
+    return [turn.text[left:right] for left, right in pairwise(edges)]
 
 
 def _told(address: str) -> dict[str, Any]:
@@ -130,7 +132,7 @@ def _ask(example: Example, sample: int, settings: SamplingSettings) -> Ask:
     messages = [
         message
         if message.role == "assistant"
-        else Message(role=message.role, content=traces.escape(message.content, _TAG))
+        else Message(role=message.role, content=traces.escape(message.content, TAG))
         for message in example.messages
     ]
     options: dict[str, Any] = {"temperature": settings.temperature, "top_p": 1}
@@ -145,7 +147,7 @@ def _generation(said: Said, example: Example, sample: int) -> Generation:
     text = said.text
     if said.reasoning:
         cut = said.finish == "length" and not text
-        text = f"<{_TAG}>{said.reasoning}" + ("" if cut else f"</{_TAG}>{text}")
+        text = f"<{TAG}>{said.reasoning}" + ("" if cut else f"</{TAG}>{text}")
     return Generation(
         example_id=example.id,
         sample=sample,

@@ -10,14 +10,15 @@ from pydantic import Field
 
 from exante import supervision, traces
 from exante.errors import InputError
-from exante.judges import Answered, AnswerJudgement, Judge, JudgeName, opinions
+from exante.judges import Answered, AnswerJudgement, Judge, JudgeName, PaidJudge, opinions
 from exante.models.chat import Chat
 from exante.models.load import load_chat
 from exante.records import Example, Judged, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell, model_of, point_at
-from exante.stages.judge import judged_of, plain_request
-from exante.stages.judges import judge_identity, open_judge
-from exante.stages.prompts import prompts_by_id
+from exante.stages.journal import Journal, paid
+from exante.stages.judge import judged_of
+from exante.stages.judges import judge_identity, open_judge, plain_request
+from exante.stages.prompts import Split, prompts_by_id
 
 ROWS = "rows.jsonl"
 
@@ -31,7 +32,7 @@ class ShapeConfig(Config):
     """Tokens of a chunk; each adds one text to judge."""
     strength: float = Field(default=0.5, ge=0)
     """Pull towards the reference where a turn is unsafe, in the place of learning (lambda_KL)."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
 
 
@@ -42,13 +43,14 @@ def identity(config: ShapeConfig) -> dict[str, str]:
 
 def run(config: ShapeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     """Write every finished turn with a weight and a pull for each of its tokens."""
-    place = inputs.one("judged")
-    chat, judge = load_chat(model_of(place)), open_judge(config.judge)
+    place, journal = inputs.one("judged"), Journal(out)
+    chat, judge = load_chat(model_of(place)), open_judge(config.judge, journal)
     groups = supervision.by_prompt(judged_of(place))
     examples = prompts_by_id(inputs.one("prompts"), config.split, needed=groups)
     rows, unjudged, chunks = [], 0, 0
     for done, group in enumerate(groups.values(), start=1):
-        asked = plain_request(group[0].generation, examples, config.judge)
+        prompt = examples[group[0].generation.example_id]
+        asked = plain_request(prompt, examples, config.judge)
         for turn in group:
             known = _chances(turn, asked, judge, chat, config.chunk_tokens)
             chunks, unjudged = chunks + len(known), unjudged + known.count(None)
@@ -65,12 +67,15 @@ def run(config: ShapeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
             fix="take a judge that reads unfinished answers, such as a guard model",
         )
     write_jsonl(out / ROWS, rows)
+    journal.drop()
     point_at(model_of(place), out)
+    bill = judge.bill if isinstance(judge, PaidJudge) else None
     return {
         "rows": len(rows),
         "chunks": chunks,
         "unjudged": unjudged,
         "mean_weight": round(mean(w for row in rows for w in _weights(row.weight)), 4),
+        **(paid(bill, tell) if bill else {}),
     }
 
 

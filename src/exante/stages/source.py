@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field, model_validator
 
 from exante import plugins
+from exante.formats.base import Preference
 from exante.models.folders import resolve, weights_fingerprint
 from exante.models.load import load_chat, load_model
 from exante.models.probe import looks_untrained
@@ -35,7 +35,7 @@ class SourceConfig(Config):
     """Kind of prompts that do not say theirs."""
     format: str | None = None
     """Format of files with answers (`exante ls formats`); None goes by their columns."""
-    prefers: Literal["better", "safer"] = "better"
+    prefers: Preference = "better"
     """What it means that an answer was chosen."""
     validation_share: float = Field(default=0.15, ge=0, lt=1)
     """Share of the groups of a user's file that become validation prompts."""
@@ -48,6 +48,10 @@ class SourceConfig(Config):
     def _one_thing(self) -> SourceConfig:
         if (self.model is None) == (self.data is None):
             raise ValueError("give a model or data, not both")
+        of_files = {"column", "kind", "format", "prefers"}
+        said = sorted(name for name in of_files if getattr(self, name) not in (None, "better"))
+        if said and (self.data is None or self.data in SOURCES):
+            raise ValueError(f"{said[0]} is said of files; {self.data or self.model} is none")
         return self
 
 

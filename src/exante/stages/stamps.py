@@ -10,7 +10,19 @@ from typing import Any
 from exante.errors import ArtefactError
 from exante.stages.contents import STAMP, damages, listed_in
 
+UNFINISHED = ".partial"
+"""End of the name of a folder in which a step is being made."""
 _PARTS = ("config", "outside", "inputs", "summary", "record")
+"""Parts of a stamp that are mappings."""
+
+
+def finished_steps(run: Path) -> list[Path]:
+    """Folders of the finished steps of a run, by name.
+
+    A kill may come between the stamp and the name that makes a step finished.
+    """
+    stamped = (path.parent for path in run.glob(f"*/{STAMP}"))
+    return sorted(folder for folder in stamped if folder.suffix != UNFINISHED)
 
 
 def stamp_of(folder: Path) -> dict[str, Any]:
@@ -25,7 +37,8 @@ def stamp_of(folder: Path) -> dict[str, Any]:
         raise ArtefactError(
             "not the folder of a finished stage",
             where=str(folder),
-            fix="check the path; a step that lost its stamp must be moved away",
+            fix="check the path; a step that lost its stamp is set aside by "
+            f"exante repair {folder.parent}",
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise _damaged(folder, f"its stamp cannot be read: {error}") from None

@@ -19,6 +19,7 @@ from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.control import multiplier_of
 from exante.stages.imply import implied_of
 from exante.stages.pair import PAIRS, groups_of
+from exante.stages.prompts import Split
 from exante.tradeoffs import (
     WeighSettings,
     expected_cost,
@@ -48,7 +49,7 @@ class WeighConfig(Config):
     """Price of a unit of cost in units of reward; a controller's value replaces it."""
     solve: SolveConfig | None = None
     """Where given, the price is solved for instead."""
-    split: str = "train"
+    split: Split = "train"
     """Split of the prompts; ignored for prompts that have only one list."""
     choice: WeighSettings = WeighSettings()
     """Shape of the cost, labels and caps."""

@@ -19,7 +19,7 @@ from exante.records import Example, Record, Traced, parse_line, write_jsonl
 from exante.rules import RuleSet
 from exante.stages.base import Tell
 from exante.stages.journal import foretold
-from exante.stages.partial import put, whole_lines
+from exante.stages.partial import put, resumed, whole_lines
 from exante.teachers import Assignment, PaidTeacher, Teacher, assignment, turns_of
 
 WRITTEN = "written.jsonl"
@@ -61,7 +61,7 @@ def written_turns(
     tasks = [assignment(teacher, example, ruleset) for example in examples]
     keys = [key_of(teacher, task, seed) for task in tasks]
     # Steps of one run ask the same teacher about the same prompts: once is enough.
-    own = [*_steps_of(out.parent), *_read(out / WRITTEN)]
+    own = [*_steps_of(out.parent), *resumed(out / WRITTEN, Written)]
     kept = [*_found_in(earlier), *own]
     known = {one.key: one for one in kept}
     waiting = [place for place, key in enumerate(keys) if key not in known]

@@ -34,7 +34,8 @@ from exante.integrations.inspect.numbers import scores_of
 from exante.integrations.inspect.prompts import metadata_of, target_of
 from exante.pages.results import Results, read_results
 from exante.records import Example, Generation, Judged, Judgement
-from exante.stages.base import disk_errors, stamp_of
+from exante.stages.base import stamp_of
+from exante.stages.disk import disk_errors
 from exante.stages.judge import judged_of
 from exante.stages.prompts import prompts_by_id
 from exante.stages.report import RESULTS
