@@ -9,6 +9,7 @@ import json
 import lzma
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -23,7 +24,8 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
 _BROKEN = (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error)
 _SPACE = re.compile(r"\s*")
-_OBJECTS = "each line is one JSON object"
+_LINES = "each line is one JSON object"
+_ITEMS = "each item of the list is one JSON object"
 _SHOWN = 2000
 
 
@@ -91,7 +93,7 @@ def _csv_rows(path: Path, delimiter: str) -> Rows:
     try:
         with _opened(path, newline="") as file:
             reader = csv.DictReader(file, strict=True, delimiter=delimiter)
-            _require_single(reader.fieldnames or (), path)
+            _require_single(reader.fieldnames or (), f"{path}:1")
             while True:
                 try:
                     row = next(reader, None)
@@ -118,8 +120,8 @@ def _no_csv(error: csv.Error, path: Path, line: int) -> InputError:
     )
 
 
-def _require_single(names: Sequence[str], path: Path) -> None:
-    """Refuse a header that names a column twice: only the last one would be read.
+def _require_single(names: Sequence[str], where: str) -> None:
+    """Refuse a table that names a column twice: only the last one would be read.
 
     Raises:
         InputError: it does.
@@ -127,7 +129,7 @@ def _require_single(names: Sequence[str], path: Path) -> None:
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise InputError(
-            f"column {twice!r:.80} stands twice", where=f"{path}:1", fix="rename one of them"
+            f"column {twice!r:.80} stands twice", where=where, fix="rename one of them"
         )
 
 
@@ -142,22 +144,44 @@ def _whole(row: dict[str, Any], where: str) -> dict[str, Any] | Fault:
     return Fault(error, json.dumps(list(row.values()))[:_SHOWN])
 
 
+class _Decoder(json.JSONDecoder):
+    """Says whether a key stood twice in an object of what it read last; the last value wins."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=self._made)
+        self.twice: str | None = None
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        """As the base class, whose `decode` calls it, too."""
+        self.twice = None
+        return super().raw_decode(s, idx)
+
+    def _made(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            self.twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        return found
+
+
 def _jsonl_rows(path: Path, text: str) -> Rows:
+    decoder = _Decoder()
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
+        where = f"{path}:{number}"
         try:
-            row = json.loads(line)
+            row = decoder.decode(line)
         except (ValueError, RecursionError) as error:
-            problem = InputError(f"no valid JSON: {error}", where=f"{path}:{number}", fix=_OBJECTS)
+            problem = InputError(f"no valid JSON: {error}", where=where, fix=_LINES)
             yield number, Fault(problem, line[:_SHOWN])
             continue
-        yield number, _object(row, f"{path}:{number}", _OBJECTS)
+        misfit = _misfit(row, decoder.twice, where, _LINES)
+        yield number, Fault(misfit, line[:_SHOWN]) if misfit else row
 
 
 def _json_list(path: Path, text: str) -> Rows:
     """Items of one JSON list, each with the line it begins at; behind a broken one, none."""
-    decoder = json.JSONDecoder()
+    decoder = _Decoder()
     place, line = text.index("[") + 1, 1
     counted = 0
     while True:
@@ -165,20 +189,19 @@ def _json_list(path: Path, text: str) -> Rows:
         line, counted = line + text.count("\n", counted, place), place
         if text[place : place + 1] == "]" and not text[place + 1 :].strip():
             return
+        where = f"{path}:{line}"
         try:
             row, place = decoder.raw_decode(text, place)
-            place = _after_space(text, place)
+            end, place = place, _after_space(text, place)
             if text[place : place + 1] not in (",", "]"):
                 raise ValueError("expecting ',' or ']' after an item")
         except (ValueError, RecursionError) as error:
-            problem = InputError(
-                f"no valid JSON: {error}",
-                where=f"{path}:{line}",
-                fix="one list of objects: [{...}]",
-            )
+            fix = "one list of objects: [{...}]"
+            problem = InputError(f"no valid JSON: {error}", where=where, fix=fix)
             yield line, Fault(problem, text[counted : counted + _SHOWN])
             return
-        yield line, _object(row, f"{path}:{line}", "each item of the list is one JSON object")
+        misfit = _misfit(row, decoder.twice, where, _ITEMS)
+        yield line, Fault(misfit, text[counted:end][:_SHOWN]) if misfit else row
         place += text[place] == ","
 
 
@@ -187,19 +210,19 @@ def _after_space(text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _object(row: Any, where: str, fix: str) -> dict[str, Any] | Fault:
+def _misfit(row: Any, twice: str | None, where: str, fix: str) -> InputError | None:
+    """What is wrong with a JSON value as a row; `twice` is a key that stood twice in it."""
     if not isinstance(row, dict):
-        return Fault(
-            InputError("not a JSON object", where=where, fix=fix), json.dumps(row)[:_SHOWN]
-        )
+        return InputError("not a JSON object", where=where, fix=fix)
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        error = InputError(
-            "holds half a character (a lone surrogate)", where=where, fix="leave it out of the text"
-        )
-        return Fault(error, json.dumps(row)[:_SHOWN])
-    return row
+        fix = "leave it out of the text"
+        return InputError("holds half a character (a lone surrogate)", where=where, fix=fix)
+    if twice is not None:
+        fix = "keep one: of two, nobody can tell which is meant"
+        return InputError(f"key {twice!r:.80} stands twice in one object", where=where, fix=fix)
+    return None
 
 
 def _parquet_rows(path: Path) -> Rows:
@@ -207,8 +230,10 @@ def _parquet_rows(path: Path) -> Rows:
     parquet: Any = import_module("pyarrow.parquet")
     try:
         with path.open("rb") as file:
-            rows = parquet.read_table(file).to_pylist()
-    except (OSError, ValueError) as error:
+            table = parquet.ParquetFile(file)
+            _require_single(table.schema_arrow.names, str(path))
+            rows = table.read().to_pylist()
+    except (OSError, ValueError, NotImplementedError) as error:
         raise _unreadable(path, error) from None
     yield from enumerate(rows, start=1)
 
