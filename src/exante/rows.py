@@ -24,6 +24,8 @@ _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
 _BROKEN = (OSError, EOFError, UnicodeDecodeError, lzma.LZMAError, zlib.error)
 _SPACE = re.compile(r"\s*")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape that may stand for half a character."""
 _LINES = "each line is one JSON object"
 _ITEMS = "each item of the list is one JSON object"
 _SHOWN = 2000
@@ -175,7 +177,7 @@ def _jsonl_rows(path: Path, text: str) -> Rows:
             problem = InputError(f"no valid JSON: {error}", where=where, fix=_LINES)
             yield number, Fault(problem, line[:_SHOWN])
             continue
-        misfit = _misfit(row, decoder.twice, where, _LINES)
+        misfit = _misfit(row, line, decoder.twice, where, _LINES)
         yield number, Fault(misfit, line[:_SHOWN]) if misfit else row
 
 
@@ -200,8 +202,9 @@ def _json_list(path: Path, text: str) -> Rows:
             problem = InputError(f"no valid JSON: {error}", where=where, fix=fix)
             yield line, Fault(problem, text[counted : counted + _SHOWN])
             return
-        misfit = _misfit(row, decoder.twice, where, _ITEMS)
-        yield line, Fault(misfit, text[counted:end][:_SHOWN]) if misfit else row
+        item = text[counted:end]
+        misfit = _misfit(row, item, decoder.twice, where, _ITEMS)
+        yield line, Fault(misfit, item[:_SHOWN]) if misfit else row
         place += text[place] == ","
 
 
@@ -210,19 +213,25 @@ def _after_space(text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _misfit(row: Any, twice: str | None, where: str, fix: str) -> InputError | None:
-    """What is wrong with a JSON value as a row; `twice` is a key that stood twice in it."""
+def _misfit(row: Any, text: str, twice: str | None, where: str, fix: str) -> InputError | None:
+    """What is wrong with the JSON value of a text as a row; `twice` is a key that stood twice."""
     if not isinstance(row, dict):
         return InputError("not a JSON object", where=where, fix=fix)
-    try:
-        json.dumps(row, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
+    if _SURROGATE.search(text) and not _is_whole(row):
         fix = "leave it out of the text"
         return InputError("holds half a character (a lone surrogate)", where=where, fix=fix)
     if twice is not None:
         fix = "keep one: of two, nobody can tell which is meant"
         return InputError(f"key {twice!r:.80} stands twice in one object", where=where, fix=fix)
     return None
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parquet_rows(path: Path) -> Rows:
