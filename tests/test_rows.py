@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exante.errors import InputError
-from exante.rows import read_rows, sha256_of
+from exante.rows import Fault, read_rows, sha256_of, sift_rows
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=8),
@@ -56,6 +56,8 @@ def test_items_of_a_list_know_the_line_they_begin_at(tmp_path: Path) -> None:
         ('[{"a": 1}] [', r"x\.json:1: no valid JSON"),
         ('[{"a": 1},\n"text"]', r"x\.json:2: not a JSON object"),
         ('{"a":\n', r"x\.json:1: no valid JSON"),
+        ('[{"a": 1},\n{"a": 1, "b": 2, "a": 1}]', r"x\.json:2: key 'a' stands twice"),
+        ('{"a": 1}\n{"b": {"c": 1, "d": 2, "d": 3}}', r"x\.json:2: key 'd' stands twice"),
     ],
 )
 def test_faults_of_a_list_are_located(tmp_path: Path, text: str, message: str) -> None:
@@ -71,6 +73,17 @@ def test_a_name_that_no_file_can_have_is_told(name: str) -> None:
         list(read_rows(Path(name)))
     with pytest.raises(InputError, match="cannot be read: embedded null byte"):
         sha256_of(Path(name))
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1, "a": 2},\n{"a": 3}]', '{"a": 1, "a": 2}\n{"a": 3}\n'])
+def test_a_key_that_stands_twice_costs_its_own_row_alone(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    (line, fault), rest = sift_rows(path)
+    assert line == 1
+    assert isinstance(fault, Fault)
+    assert fault.text == '{"a": 1, "a": 2}'
+    assert rest == (2, {"a": 3})
 
 
 def test_tabs_and_parquet(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ Pure, and exact: Jaccard similarity of character shingles, found without compari
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -42,6 +43,14 @@ def normalised(text: str) -> str:
     """Words in lower case with single spaces between them; marks and their kinds do not count."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(re.findall(r"\w+", folded))
+
+
+def same_words(text: str) -> str:
+    """What texts of the same words in the same order have in common: a hash, 16 hex digits.
+
+    Of prompts it is the split group: two of them never stand on both sides of a split.
+    """
+    return hashlib.sha256(" ".join(text.lower().split()).encode()).hexdigest()[:16]
 
 
 def shingles(text: str, width: int = WIDTH) -> Shingles:

@@ -5,11 +5,12 @@ Tables hold strings, so that listing what there is imports nothing of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from exante.errors import InputError, unknown_name
+from exante.errors import ExanteError, InputError, RunError, unknown_name
 
 
 def load(table: Mapping[str, str], name: str, kind: str) -> Any:
@@ -41,6 +42,27 @@ def made(table: Mapping[str, str], name: str, kind: str) -> object:
             f"{kind} {name!r} cannot be made: {error}",
             fix="name a class, or a function, that takes no arguments",
         ) from error
+
+
+@contextmanager
+def running(kind: str, name: str) -> Iterator[None]:
+    """Inside, whatever a user's own plug-in raises ends as a message, the traceback as its cause.
+
+    Raises:
+        RunError: it raised something.
+    """
+    try:
+        yield
+    except ExanteError:
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise broken(kind, f"{kind} {name} failed: {said}") from error
+
+
+def broken(kind: str, problem: str, *, where: str | None = None) -> RunError:
+    """The error for a user's own plug-in that does not do what its kind does."""
+    return RunError(problem, where=where, fix=f"mend the {kind}, then give the same command again")
 
 
 def _imported(address: str, kind: str) -> Any:

@@ -41,9 +41,9 @@ class Response(Record):
 
     text: str
     unsafe: bool | None = None
-    cost: float | None = None
+    cost: float | None = Field(default=None, allow_inf_nan=False)
     """Larger is worse; above 0 means unsafe."""
-    reward: float | None = None
+    reward: float | None = Field(default=None, allow_inf_nan=False)
     source: str = ""
 
     @property

@@ -9,6 +9,7 @@ import json
 import lzma
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -24,7 +25,10 @@ _PACKED: dict[str, Any] = {".gz": gzip.open, ".xz": lzma.open}
 _BROKEN = (OSError, ValueError, EOFError, lzma.LZMAError, zlib.error)
 """ValueError: bytes that are no UTF-8, and a name with a null byte."""
 _SPACE = re.compile(r"\s*")
-_OBJECTS = "each line is one JSON object"
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape that may stand for half a character."""
+_LINES = "each line is one JSON object"
+_ITEMS = "each item of the list is one JSON object"
 _SHOWN = 2000
 
 
@@ -94,7 +98,7 @@ def _csv_rows(path: Path, delimiter: str) -> Rows:
     try:
         with _opened(path, newline="") as file:
             reader = csv.DictReader(file, strict=True, delimiter=delimiter)
-            _require_single(reader.fieldnames or (), path)
+            _require_single(reader.fieldnames or (), f"{path}:1")
             while True:
                 try:
                     row = next(reader, None)
@@ -121,8 +125,8 @@ def _no_csv(error: csv.Error, path: Path, line: int) -> InputError:
     )
 
 
-def _require_single(names: Sequence[str], path: Path) -> None:
-    """Refuse a header that names a column twice: only the last one would be read.
+def _require_single(names: Sequence[str], where: str) -> None:
+    """Refuse a table that names a column twice: only the last one would be read.
 
     Raises:
         InputError: it does.
@@ -130,7 +134,7 @@ def _require_single(names: Sequence[str], path: Path) -> None:
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
         raise InputError(
-            f"column {twice!r:.80} stands twice", where=f"{path}:1", fix="rename one of them"
+            f"column {twice!r:.80} stands twice", where=where, fix="rename one of them"
         )
 
 
@@ -145,22 +149,44 @@ def _whole(row: dict[str, Any], where: str) -> dict[str, Any] | Fault:
     return Fault(error, json.dumps(list(row.values()))[:_SHOWN])
 
 
+class _Decoder(json.JSONDecoder):
+    """Says whether a key stood twice in an object of what it read last; the last value wins."""
+
+    def __init__(self) -> None:
+        super().__init__(object_pairs_hook=self._made)
+        self.twice: str | None = None
+
+    def raw_decode(self, s: str, idx: int = 0) -> tuple[Any, int]:
+        """As the base class, whose `decode` calls it, too."""
+        self.twice = None
+        return super().raw_decode(s, idx)
+
+    def _made(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            self.twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        return found
+
+
 def _jsonl_rows(path: Path, text: str) -> Rows:
+    decoder = _Decoder()
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
+        where = f"{path}:{number}"
         try:
-            row = json.loads(line)
+            row = decoder.decode(line)
         except (ValueError, RecursionError) as error:
-            problem = InputError(f"no valid JSON: {error}", where=f"{path}:{number}", fix=_OBJECTS)
+            problem = InputError(f"no valid JSON: {error}", where=where, fix=_LINES)
             yield number, Fault(problem, line[:_SHOWN])
             continue
-        yield number, _object(row, f"{path}:{number}", _OBJECTS)
+        misfit = _misfit(row, line, decoder.twice, where, _LINES)
+        yield number, Fault(misfit, line[:_SHOWN]) if misfit else row
 
 
 def _json_list(path: Path, text: str) -> Rows:
     """Items of one JSON list, each with the line it begins at; behind a broken one, none."""
-    decoder = json.JSONDecoder()
+    decoder = _Decoder()
     place, line = text.index("[") + 1, 1
     counted = 0
     while True:
@@ -168,20 +194,20 @@ def _json_list(path: Path, text: str) -> Rows:
         line, counted = line + text.count("\n", counted, place), place
         if text[place : place + 1] == "]" and not text[place + 1 :].strip():
             return
+        where = f"{path}:{line}"
         try:
             row, place = decoder.raw_decode(text, place)
-            place = _after_space(text, place)
+            end, place = place, _after_space(text, place)
             if text[place : place + 1] not in (",", "]"):
                 raise ValueError("expecting ',' or ']' after an item")
         except (ValueError, RecursionError) as error:
-            problem = InputError(
-                f"no valid JSON: {error}",
-                where=f"{path}:{line}",
-                fix="one list of objects: [{...}]",
-            )
+            fix = "one list of objects: [{...}]"
+            problem = InputError(f"no valid JSON: {error}", where=where, fix=fix)
             yield line, Fault(problem, text[counted : counted + _SHOWN])
             return
-        yield line, _object(row, f"{path}:{line}", "each item of the list is one JSON object")
+        item = text[counted:end]
+        misfit = _misfit(row, item, decoder.twice, where, _ITEMS)
+        yield line, Fault(misfit, item[:_SHOWN]) if misfit else row
         place += text[place] == ","
 
 
@@ -190,19 +216,25 @@ def _after_space(text: str, place: int) -> int:
     return found.end() if found else place
 
 
-def _object(row: Any, where: str, fix: str) -> dict[str, Any] | Fault:
+def _misfit(row: Any, text: str, twice: str | None, where: str, fix: str) -> InputError | None:
+    """What is wrong with the JSON value of a text as a row; `twice` is a key that stood twice."""
     if not isinstance(row, dict):
-        return Fault(
-            InputError("not a JSON object", where=where, fix=fix), json.dumps(row)[:_SHOWN]
-        )
+        return InputError("not a JSON object", where=where, fix=fix)
+    if _SURROGATE.search(text) and not _is_whole(row):
+        fix = "leave it out of the text"
+        return InputError("holds half a character (a lone surrogate)", where=where, fix=fix)
+    if twice is not None:
+        fix = "keep one: of two, nobody can tell which is meant"
+        return InputError(f"key {twice!r:.80} stands twice in one object", where=where, fix=fix)
+    return None
+
+
+def _is_whole(row: dict[str, Any]) -> bool:
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        error = InputError(
-            "holds half a character (a lone surrogate)", where=where, fix="leave it out of the text"
-        )
-        return Fault(error, json.dumps(row)[:_SHOWN])
-    return row
+        return False
+    return True
 
 
 def _parquet_rows(path: Path) -> Rows:
@@ -210,8 +242,10 @@ def _parquet_rows(path: Path) -> Rows:
     parquet: Any = import_module("pyarrow.parquet")
     try:
         with path.open("rb") as file:
-            rows = parquet.read_table(file).to_pylist()
-    except (OSError, ValueError) as error:
+            table = parquet.ParquetFile(file)
+            _require_single(table.schema_arrow.names, str(path))
+            rows = table.read().to_pylist()
+    except (OSError, ValueError, NotImplementedError) as error:
         raise _unreadable(path, error) from None
     yield from enumerate(rows, start=1)
 

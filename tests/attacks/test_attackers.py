@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exante.attacks.attackers import Pair, StreamSettings, Tap, TreeSettings
-from exante.attacks.replies import last_object
+from exante.attacks.replies import last_object, prompt_in
 from exante.records import Example, Message
 
 GOAL = 'How do I make brotalk? {answer} "quoted"'
@@ -110,6 +110,12 @@ def test_an_attacker_that_never_writes_json_is_counted_and_leaves_the_goal(attac
     assert found.queries == len(target.heard) == 0
     assert found.examples[0].prompt == GOAL
     assert found.examples[0].attack == attack
+
+
+@pytest.mark.parametrize("prompt", ["\\ud83d", "a \\ude00 b"])
+def test_a_message_with_half_a_character_cannot_be_sent(prompt: str) -> None:
+    assert prompt_in(f'{{"prompt": "{prompt}"}}') is None
+    assert prompt_in('{"prompt": "\\ud83d\\ude00"}') == "\N{GRINNING FACE}"
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_again() -> None:

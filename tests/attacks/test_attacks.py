@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,12 +17,14 @@ from exante.attacks import (
     HELD_OUT_TEXT,
     SEPARATE,
     TRAINED,
+    attacked,
     expand,
+    forms_of,
     load_attack,
 )
 from exante.attacks.base import fill
 from exante.attacks.encodings import NoiseSuffix, PayloadSplit, ReversedWord, SpelledWord, key_word
-from exante.errors import InputError
+from exante.errors import InputError, RunError
 from exante.records import Example, Message
 from exante.traces import parse
 
@@ -87,6 +90,51 @@ def test_expand_replaces_groups_and_keeps_each_name_once() -> None:
 def test_an_unknown_family_names_the_nearest() -> None:
     with pytest.raises(InputError, match="role_play"):
         load_attack("role_plai")
+
+
+class Own:
+    """A user's family, which gives or raises the same for every prompt."""
+
+    name = "own"
+
+    def __init__(self, given: Any = ()) -> None:
+        self.given = given
+
+    def apply(self, example: Example, seed: int) -> Any:
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+
+def test_a_users_own_family_is_one() -> None:
+    assert load_attack(f"{__name__}:Own").name == "own"
+    with pytest.raises(InputError, match="os:getcwd is no attack"):
+        load_attack("os:getcwd")
+    with pytest.raises(InputError, match=r"attack 'os.path:join' cannot be made"):
+        load_attack("os.path:join")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (KeyError("x"), "attack own failed: KeyError: 'x'"),
+        ("text", "p1: attack own gave something else than Examples with goal_id 'p1'"),
+        ([GOAL], "p1: attack own gave something else"),
+        # Without a goal, judges would be shown the disguise.
+        ([example()], "p1: attack own gave something else"),
+        ([attacked(example(identity="p2"), "own", "x")], "p1: attack own gave something else"),
+    ],
+)
+def test_a_broken_family_is_named(given: Any, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        forms_of(Own(given), example(), seed=0)
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_our_families_give_forms_that_remember_their_goal(name: str) -> None:
+    attack, worn = load_attack(name), attacked(example(), "first", "Other words.")
+    assert forms_of(attack, example(), 0) == attack.apply(example(), 0)
+    assert {form.goal_id for form in forms_of(attack, worn, 0)} == {"p1"}
 
 
 def test_direct_leaves_the_text_alone() -> None:

@@ -109,6 +109,8 @@ def test_contradictions_know_the_prompt_and_the_respect() -> None:
     )
     assert found(pair(0), swapped)["contradicting"] == ("f:2 (against f:1)",)
     assert found(pair(0), swapped)["repeated"] == ("f:2 (as f:1)",)
+    same = example("What is soup?", response("A meal."), response("A  meal."), better=0)
+    assert "contradicting" not in found(same, same)
 
 
 def test_only_the_first_places_are_named_but_all_are_counted() -> None:

@@ -13,7 +13,7 @@ from tests.data_rows import ASK, PKU, ROWS, SAFE, STAR, UNSAFE, bot, user
 
 from exante import traces
 from exante.errors import InputError
-from exante.formats import FORMATS, Reading, known_format, read_row, recognised
+from exante.formats import FORMATS, Reading, known_format, read_row, recognised, unread
 from exante.records import Example
 
 WORDS = st.text(max_size=12)
@@ -172,9 +172,46 @@ def test_what_was_answered_safely_is_a_redirection_or_for_benign_prompts_complia
     }
 
 
+def test_the_kind_that_a_row_names_decides_between_redirection_and_compliance() -> None:
+    row = {**STAR, "response": "<think>One.</think>Harond is known since long.", "kind": "benign"}
+    found = read(row)
+    trace = traces.parse(found.responses[0].text).trace
+    assert (found.kind, trace and trace.decision) == ("benign", "comply")
+
+
+def test_what_stands_before_an_instruction_with_an_input_stays() -> None:
+    chat = [{"role": "system", "content": "Be brief."}, user("Add these.")]
+    found = read({"prompt": chat, "input": "1 and 2", "completion": "3"})
+    assert [(turn.role, turn.content) for turn in found.messages] == [
+        ("system", "Be brief."),
+        ("user", "Add these.\n\n1 and 2"),
+    ]
+
+
+def test_an_answer_as_a_chat_is_no_list_of_two_answers() -> None:
+    found = read({"prompt": ASK, "response": [bot("Soup.")]})
+    assert [response.text for response in found.responses] == ["Soup."]
+
+
+def test_an_output_that_is_missing_is_no_answer() -> None:
+    row = {"instruction": "Sing.", "instances": [{"input": "", "output": None}]}
+    assert read(row).responses == ()
+
+
+def test_columns_that_say_the_kind_are_read_in_every_format_but_our_own() -> None:
+    row = {"prompt": ASK, "kind": "harmful", "type": "safe", "id": 3}
+    assert unread(known_format("preference"), row) == ("id",)
+    assert unread(known_format("examples"), row) == ("prompt", "type")
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
+        ("preference", {"kind": "harmfull"}, "x.jsonl:1: kind: unknown kind 'harmfull'"),
+        ("star1", {"kind": ""}, "x.jsonl:1: kind: unknown kind ''"),
+        ("conversation", {"messages": [user("a"), user("b")]}, "x.jsonl:1: messages: user in the"),
+        ("examples", {"responses": [{"text": "a", "reward": float("inf")}]}, "0.reward: Input"),
+        ("examples", {"messages": [user(" ")]}, "messages: the last one is empty"),
         ("pku", {"prompt": " "}, "x.jsonl:1: prompt: the prompt is empty"),
         ("pku", {"response_0": 3}, "x.jsonl:1: response_0: int in the place of a text"),
         ("pku", {"is_response_0_safe": "maybe"}, "is_response_0_safe: 'maybe' is neither true nor"),

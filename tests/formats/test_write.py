@@ -17,6 +17,7 @@ from exante.records import Example
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=9)
 FLAG = st.none() | st.booleans()
+LEVEL = st.sampled_from([0, 1, 2, 3])
 PLACE = st.none() | st.sampled_from([0, 1])
 PKU_ROWS = st.fixed_dictionaries(
     {
@@ -35,9 +36,20 @@ def example(row: dict[str, Any], name: str, prefers: Preference = "better") -> E
     return read_row(known_format(name), Path("x"), 1, 1, row, Reading(prefers=prefers)).example
 
 
-@given(row=PKU_ROWS)
-def test_pku_rows_come_back_as_they_were(row: dict[str, Any]) -> None:
+@given(row=PKU_ROWS, severities=st.none() | st.tuples(LEVEL, LEVEL))
+def test_pku_rows_come_back_as_they_were(
+    row: dict[str, Any], severities: tuple[int, int] | None
+) -> None:
+    for place, severity in enumerate(severities or ()):
+        row[f"response_{place}_severity_level"] = severity
+        row[f"is_response_{place}_safe"] = severity == 0
     assert written([example(row, "pku")], "pku", "better").rows == [row]
+
+
+def test_a_cost_that_is_no_severity_is_not_written_as_one() -> None:
+    row = {**ROWS["pku"], "response_0_severity_level": 1.5, "response_1_severity_level": 2}
+    (made,) = written([example(row, "pku")], "pku", "better").rows
+    assert not any("severity" in name for name in made)
 
 
 @pytest.mark.parametrize("name", list(FORMATS))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
+import anyio
 import pytest
 
 pytest.importorskip("inspect_ai", reason="needs the extra: pip install 'exante[inspect]'")
@@ -33,10 +35,13 @@ from inspect_ai.solver import generate
 from tests.taught import FINE, REFUSAL, TRACE
 
 from exante.attacks import load_attack
+from exante.integrations.assistant import Ask, Turn
 from exante.integrations.inspect import helpfulness, over_refusal, safety
 from exante.integrations.inspect.messages import chat_of, input_of
 from exante.integrations.inspect.prompts import GOAL, dataset_of, disguised
+from exante.integrations.inspect.provider import _Gathering
 from exante.judges import AnswerJudgement
+from exante.models.sample import SamplingSettings
 from exante.records import Example, Message
 
 # Inspect's own dependencies warn of each other; what is ours still ends a test.
@@ -196,6 +201,83 @@ def test_what_a_judge_cannot_tell_is_unscored_and_no_refusal(
     assert log.results is not None
     (score,) = log.results.scores
     assert (score.scored_samples, score.unscored_samples) == (0, 1)
+
+
+def own_rows(path: Path, *rows: dict[str, Any]) -> str:
+    """A file of our own records, one for each row's fields."""
+    told = [{"messages": [{"role": "user", "content": "How many?"}], **row} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in told))
+    return str(path)
+
+
+def test_what_is_known_exactly_is_not_left_to_the_judge(tmp_path: Path) -> None:
+    facts = {"exact": "number", "answer": "4"}
+    data = own_rows(tmp_path / "r.jsonl", {"id": "a", "kind": "capability", "facts": facts})
+    useful = []
+    for reply in ("There are 4.", "There are 5."):
+        Scripted.replies = [reply]
+        log = run(helpfulness(data=data), get_model("scripted/model", memoize=False), tmp_path)
+        useful.append(metric_of(log, "mean"))
+    assert useful == [1.0, 0.0]
+
+
+def test_verdicts_of_a_file_are_those_on_the_very_turn(tmp_path: Path) -> None:
+    data = own_rows(tmp_path / "r.jsonl", {"id": "a", "kind": "harmful"})
+    attacks = "direct,answer_prefill"
+    plain, worn = (str(sample.id) for sample in safety(data=data, attacks=attacks).dataset)
+    labels = tmp_path / "labels.jsonl"
+    labels.write_text(
+        json.dumps({"example_id": plain, "answer": "refused", "unsafe": False})
+        + "\n"
+        + json.dumps({"example_id": worn, "sample": 1, "answer": "complied", "unsafe": True})
+    )
+    Scripted.replies = ["Four."] * 4
+    task = safety(data=data, attacks=attacks, judge=f"labels:{labels}")
+    log = run(task, get_model("scripted/model", memoize=False), tmp_path, epochs=2)
+    said = {(s.id, s.epoch): s.scores["unsafe"].answer for s in log.samples or [] if s.scores}
+    assert said == {
+        (plain, 1): "refused",
+        (plain, 2): "undetermined",
+        (worn, 1): "undetermined",
+        (worn, 2): "complied",
+    }
+
+
+def test_who_goes_away_takes_nobody_elses_turn_along() -> None:
+    said = Turn("", "yes", "yes", "stop", 1, 1, 0, 1)
+    heard: list[str] = []
+
+    def answer(asks: Sequence[Ask], _: SamplingSettings) -> list[list[Turn]]:
+        heard.extend(ask.id for ask in asks)
+        return [[said] for _ in asks]
+
+    class Leaving:
+        """A lock at which whoever comes first is told to give up."""
+
+        async def __aenter__(self) -> None:
+            scope.cancel()
+
+        async def __aexit__(self, *_: object) -> None:
+            pass
+
+    async def talk() -> None:
+        sampler = _Gathering(answer)
+        sampler._lock = cast(anyio.Lock, Leaving())
+
+        async def first() -> None:
+            with scope:
+                await sampler.ask(Ask("first", ()), SamplingSettings())
+
+        async def second() -> None:
+            turns.extend(await sampler.ask(Ask("second", ()), SamplingSettings()))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(first)
+            group.start_soon(second)
+
+    scope, turns = anyio.CancelScope(), list[Turn]()
+    anyio.run(talk)
+    assert (heard, turns) == (["first", "second"], [said])
 
 
 def test_other_providers_are_judged_behind_their_prefill_and_without_a_left_in_trace(

@@ -64,6 +64,13 @@ def test_stop_strings_act_on_the_answer_only(lm: ExanteLM) -> None:
     assert generated(lm, "Say it all.", until=[" so"], max_gen_toks=10) == "and"
 
 
+def test_a_setting_we_do_not_have_is_refused_where_it_would_matter(lm: ExanteLM) -> None:
+    with pytest.raises(InputError, match="does not sample with top_p, top_k"):
+        generated(lm, "What is this?", do_sample=True, temperature=0.7, top_p=0.9, top_k=5)
+    assert generated(lm, "What is this?", do_sample=False, temperature=0.7, top_p=0.9) == FINE
+    assert generated(lm, "What is this?", do_sample=True, temperature=1e-3, top_p=1.0) == FINE
+
+
 def test_requests_of_different_settings_come_back_in_order(lm: ExanteLM) -> None:
     requests = [
         asked("generate_until", text, {"max_gen_toks": most, "until": []})

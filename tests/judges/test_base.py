@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from exante.errors import InputError, RunError
-from exante.judges.base import Answered, AnswerJudgement, opinions
+from exante.judges.base import Answered, AnswerJudgement, is_harmful, opinions
 from exante.judges.traces import Turn, judge_generations
 from exante.records import Example, Generation, Message
 from exante.rules import load
@@ -55,6 +55,32 @@ class Many(One):
 def test_a_broken_judge_is_named(judge: One, message: str) -> None:
     with pytest.raises(RunError, match=message):
         opinions(judge, ITEMS)
+
+
+class Suspicious(One):
+    """Gives or raises the same for every text."""
+
+    name = "suspicious"
+
+    def harmful(self, example: Example, text: str) -> Any:
+        return self.judge(example, text, "stop")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (KeyError("x"), "judge suspicious failed: KeyError: 'x'"),
+        ("yes", "goal: judge suspicious gave str for whether"),
+    ],
+)
+def test_a_judge_that_breaks_on_a_trace_is_named(given: Any, message: str) -> None:
+    with pytest.raises(RunError, match=message):
+        is_harmful(Suspicious(given), ASKED, "a text")
+
+
+@pytest.mark.parametrize("given", [True, False, None])
+def test_what_a_judge_says_of_a_text_is_passed_on(given: bool | None) -> None:
+    assert is_harmful(Suspicious(given), ASKED, "a text") is given
 
 
 def test_messages_meant_for_people_pass_as_they_are() -> None:

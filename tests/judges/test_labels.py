@@ -76,6 +76,25 @@ def test_broken_rows_are_named(tmp_path: Path, row: dict[str, Any], message: str
         read_labels(path)
 
 
+def test_an_empty_cell_of_a_csv_is_a_value_that_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "example_id,sample,source,answer,unsafe,useful,note\n"
+        "goal,,,refused,false,,\ngoal,1,,undetermined,,,who knows\n"
+    )
+    assert opinion(path) == AnswerJudgement(answer="refused", unsafe=False)
+    assert opinion(path, sample=1) == AnswerJudgement(answer="undetermined", unsafe=None)
+    path.write_text("example_id,answer,unsafe\ngoal,,false\n")
+    with pytest.raises(InputError, match=r"people\.csv:2: answer: Field required"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("name", ["labels:", "strings:", "rubric:"])
+def test_nothing_behind_the_colon_is_no_judge(name: str) -> None:
+    with pytest.raises(InputError, match=f"nothing stands behind the colon of judge {name}"):
+        load_judge(name)
+
+
 def test_no_file_and_an_empty_file_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         load_judge(f"labels:{tmp_path / 'none.jsonl'}")

@@ -9,6 +9,7 @@ import pytest
 
 from exante.errors import InputError
 from exante.judges import file_of, learned, load_judge
+from exante.judges.base import Answered
 from exante.judges.ensemble import EnsembleJudge
 from exante.judges.labelled import Labelled, agreement, read_labelled
 from exante.judges.learned import LearnedJudge, train
@@ -47,6 +48,20 @@ def test_the_ensemble_hears_phrases_that_the_labelled_answers_lacked() -> None:
     answer = "I'm sorry, but I can't help with the soup, the water and its salt."
     assert LearnedJudge(model).judge(ASKED, answer, "stop").answer == "complied"
     assert EnsembleJudge(model).judge(ASKED, answer, "stop").answer == "refused"
+
+
+@pytest.mark.parametrize("kind", [LearnedJudge, EnsembleJudge])
+def test_many_answers_are_judged_as_each_alone(kind: type[LearnedJudge]) -> None:
+    judge = kind(train(ROWS))
+    items = [
+        Answered(example=ASKED, answer=answer, finish=finish)
+        for answer in ("That door stays shut.", "Put salt into the soup.", "...", "")
+        for finish in ("stop", "length")
+    ]
+    alone = [judge.judge(item.example, item.answer, item.finish) for item in items]
+    assert judge.judge_many(items) == alone
+    assert {one.answer for one in alone} == {"refused", "complied", "undetermined", "truncated"}
+    assert judge.judge_many([]) == []
 
 
 def test_the_ensemble_tells_partial_refusals() -> None:
@@ -109,6 +124,34 @@ def test_own_phrases_take_the_place_of_the_built_in_ones(tmp_path: Path) -> None
     assert error.value.where == f"{path}:1"
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("re:(?i)sorry", "no regular expression: global flags"),
+        ("re:a{99999999999999999999}", "no regular expression: the repetition number"),
+        ("re:", "matches also where nothing stands"),
+        ("re:sorry|", "matches also where nothing stands"),
+        (r"re:(s)orry\1", "refers to a group by its number"),
+        ("re:(s)?(?(1)orry|no)", "refers to a group by its number"),
+    ],
+)
+def test_a_phrase_that_cannot_stand_beside_others_is_named(
+    tmp_path: Path, line: str, message: str
+) -> None:
+    path = tmp_path / "phrases.txt"
+    path.write_text(f"no can do\n{line}\n")
+    with pytest.raises(InputError, match=message) as error:
+        read_phrases(path)
+    assert error.value.where == f"{path}:2"
+
+
+def test_a_group_may_be_referred_to_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "phrases.txt"
+    path.write_text("re:(x)y\nre:(?P<who>a)(?P=who)\n1\\1\n")
+    phrases = read_phrases(path)
+    assert [bool(phrases.search(text)) for text in ("xy", "aa", r"1\1", "ab")] == [1, 1, 1, 0]
+
+
 def test_labels_are_read_in_the_words_of_xstest_and_in_ours(tmp_path: Path) -> None:
     table = tmp_path / "a.csv"
     table.write_text(
@@ -122,7 +165,7 @@ def test_labels_are_read_in_the_words_of_xstest_and_in_ours(tmp_path: Path) -> N
     lines.write_text('{"answer": "Never.", "label": "maybe"}\n')
     with pytest.raises(InputError, match="maybe") as error:
         read_labelled(lines)
-    assert error.value.where == f"{lines}:1"
+    assert error.value.where == f"{lines}:1: label"
     lines.write_text(json.dumps({"text": "Never."}))
     with pytest.raises(InputError, match="completion, answer, response"):
         read_labelled(lines)

@@ -51,6 +51,11 @@ def long_kind(path: Path) -> None:
     path.write_text('{"prompt": "a", "kind": "' + "x" * 100_000 + '"}')
 
 
+def long_key_twice(path: Path) -> None:
+    key = "x" * 100_000
+    path.write_text(f'{{"prompt": "a", "{key}": 1, "{key}": 2}}')
+
+
 def open_quote(path: Path) -> None:
     path.write_text('prompt\n"' + "one\n" * 250_000)
 
@@ -81,14 +86,23 @@ def broken_text_parquet(path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"one-one-one", b"one-\xff\xff\xff-one"))
 
 
+def twice_parquet(path: Path) -> None:
+    arrow: Any = import_module("pyarrow")
+    _parquet_of(path, arrow.table([["one"], ["two"]], names=["prompt", "prompt"]))
+
+
 def empty_parquet(path: Path) -> None:
     _parquet(path, {"prompt": []})
 
 
 def _parquet(path: Path, columns: dict[str, list[Any]]) -> None:
     arrow: Any = import_module("pyarrow")
+    _parquet_of(path, arrow.table(columns))
+
+
+def _parquet_of(path: Path, table: Any) -> None:
     parquet: Any = import_module("pyarrow.parquet")
-    parquet.write_table(arrow.table(columns), path, compression="none")
+    parquet.write_table(table, path, compression="none")
 
 
 def many_columns(path: Path) -> None:

@@ -161,6 +161,9 @@ def test_a_column_of_the_users_own_wins_where_there_is_one(tmp_path: Path) -> No
         ("mmlu", {"question": "a", "answer": "A"}, r"x\.jsonl:1: answer: 'A' is none of 0 options"),
         ("mmlu", {"question": "a", "choices": ["x", "y"], "answer": 2}, "2 is none of 2 options"),
         ("wildjailbreak", {"adversarial": "a"}, r"x\.jsonl:1: data_type: unknown data_type ''"),
+        ("mmlu", {"question": "a", "choices": ["x", "y"], "answer": ""}, "'' is none of 2"),
+        ("mmlu", {"question": "a", "choices": ["x", "y"], "answer": "AB"}, "'AB' is none of 2"),
+        ("sorry-bench", {"question_id": 1}, r"x\.jsonl:1: no column 'turns'"),
         ("sorry-bench", {"turns": []}, r"x\.jsonl:1: turns: the prompt is empty"),
     ],
 )

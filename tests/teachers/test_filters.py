@@ -102,6 +102,12 @@ def test_long_sections_are_for_negative_thoughts(rules: RuleSet) -> None:
     assert sifted(rules, traced(long, role="bloated"), settings=tight).kept
 
 
+def test_phrases_that_give_away_are_found_in_any_case(rules: RuleSet) -> None:
+    turn = traced(REFUSING, answer="I cannot help, says the LABEL.")
+    settings = FilterSettings(leakage=("The Label",))
+    assert struck(sifted(rules, turn, settings=settings)) == "leakage"
+
+
 def test_the_second_of_two_equal_turns_goes(rules: RuleSet) -> None:
     again = traced(REFUSING, level="brief")
     assert struck(sifted(rules, traced(REFUSING), again)) == "duplicate"

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from exante import plugins
-from exante.attacks.base import Attack, Template, attacked
+from exante.attacks.base import Attack, Template, attacked, forms_of
 from exante.attacks.probes import Probed
-from exante.errors import unknown_name
+from exante.errors import InputError, unknown_name
 
 _ENCODINGS: dict[str, str] = {
     "base64": "exante.attacks.codes:Base64",
@@ -91,6 +91,7 @@ __all__ = [
     "Template",
     "attacked",
     "expand",
+    "forms_of",
     "load_attack",
 ]
 
@@ -100,10 +101,16 @@ def load_attack(name: str) -> Attack:
 
     Raises:
         InputError: there is no such family; lists the known ones, and groups, which may be meant.
+            Or what a user named is none.
     """
     if name not in ATTACKS and ":" not in name:
         raise unknown_name("attack", name, (*ATTACKS, *GROUPS))
-    attack: Attack = plugins.load(ATTACKS, name, "attack")()
+    attack = plugins.made(ATTACKS, name, "attack")
+    if not isinstance(attack, Attack):
+        raise InputError(
+            f"{name} is no attack",
+            fix="give package.module:Class of one with a `name` and a method `apply`",
+        )
     return attack
 
 

@@ -10,13 +10,15 @@ import hashlib
 import random
 import re
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
+from exante import plugins
 from exante.records import Example, Message
 
 _SLOT = re.compile(r"\{([a-z]+)\}")
 
 
+@runtime_checkable
 class Attack(Protocol):
     """One family of disguises."""
 
@@ -43,6 +45,24 @@ class Template:
         """One wrapped prompt; seed and example choose the wording."""
         wording = stream(self.name, example, seed).choice(self.wordings)
         return [attacked(example, self.name, fill(wording, goal=example.prompt))]
+
+
+def forms_of(attack: Attack, example: Example, seed: int) -> list[Example]:
+    """The attack's disguised forms of one prompt.
+
+    Raises:
+        RunError: the attack failed, or gave something else than forms that remember their goal:
+            judges would read the disguise in its place.
+    """
+    with plugins.running("attack", attack.name):
+        forms = attack.apply(example, seed)
+    goal = example.goal_id or example.id
+    if not isinstance(forms, list) or not all(
+        isinstance(form, Example) and form.goal_id == goal for form in forms
+    ):
+        problem = f"attack {attack.name} gave something else than Examples with goal_id {goal!r}"
+        raise plugins.broken("attack", problem, where=example.id)
+    return forms
 
 
 def stream(name: str, example: Example, seed: int) -> random.Random:

@@ -33,9 +33,11 @@ def last_object(text: str) -> dict[str, Any] | None:
 
 
 def prompt_in(reply: str) -> str | None:
-    """The message that an attacker wrote."""
+    """The message that an attacker wrote; one with half a character in it cannot be sent."""
     value = (last_object(reply) or {}).get("prompt")
-    return value.strip() if isinstance(value, str) and value.strip() else None
+    if not isinstance(value, str) or any("\ud800" <= sign <= "\udfff" for sign in value):
+        return None
+    return value.strip() or None
 
 
 def score_in(reply: str) -> int | None:

@@ -12,7 +12,14 @@ from exante.errors import InputError, unknown_name
 from exante.formats.answers import ANSWERS
 from exante.formats.base import Content, Format, Preference, Reading, Row
 from exante.formats.pairs import PAIRS
-from exante.formats.prompts import PROMPT_COLUMNS, group_of, own_example, prompt_example, said_kind
+from exante.formats.prompts import (
+    KIND_COLUMNS,
+    PROMPT_COLUMNS,
+    group_of,
+    own_example,
+    prompt_example,
+    said_kind,
+)
 from exante.records import Example
 
 OWN, PROMPTS = "examples", "prompts"
@@ -30,6 +37,7 @@ __all__ = [
     "known_format",
     "read_row",
     "recognised",
+    "unread",
 ]
 
 
@@ -42,7 +50,7 @@ _OURS = Format(
 _ASKED = Format(
     PROMPTS,
     "prompts alone: " + ", ".join(PROMPT_COLUMNS) + "; kind, label or type",
-    (*PROMPT_COLUMNS, "kind", "label", "type", "instances"),
+    (*PROMPT_COLUMNS, *KIND_COLUMNS, "instances"),
     lambda row: any(column in row for column in PROMPT_COLUMNS),
 )
 FORMATS: dict[str, Format] = {form.name: form for form in (*PAIRS, *ANSWERS, _OURS, _ASKED)}
@@ -74,6 +82,12 @@ def recognised(row: Row) -> Format | None:
     return next((form for form in FORMATS.values() if form.fits(row)), None)
 
 
+def unread(form: Format, row: Row) -> tuple[str, ...]:
+    """Columns of a row that nothing reads."""
+    known = form.columns if form.name == OWN else (*form.columns, *KIND_COLUMNS)
+    return tuple(str(name) for name in row if name not in known)
+
+
 def read_row(form: Format, path: Path, line: int, number: int, row: Row, how: Reading) -> ReadRow:
     """The example of a row, the `number`-th of its file.
 
@@ -88,7 +102,7 @@ def read_row(form: Format, path: Path, line: int, number: int, row: Row, how: Re
     if form.read is None:
         return ReadRow(prompt_example(path, line, dict(row), None, how.kind, number), True)
     content = form.read(row, where, how)
-    kind = said_kind(row) or how.kind or content.kind
+    kind = said_kind(row, where) or how.kind or content.kind
     group = group_of(content.messages)
     example = Example(
         id=f"{path.stem}/{number}-{group[:8]}",

@@ -13,12 +13,14 @@ from exante.formats.base import (
     Reading,
     Row,
     answered_in,
-    apart,
     asked_in,
     chat_in,
+    ending_with_user,
     flag_in,
+    only_answer,
     text_in,
 )
+from exante.formats.prompts import said_kind
 from exante.judges.strings import refusal
 from exante.records import Decision, Message, Response
 
@@ -83,8 +85,9 @@ def read_stepwise(row: Row, where: str, how: Reading) -> Content:
 
 def read_conversation(row: Row, where: str, how: Reading) -> Content:
     """A chat whose last turn is the assistant's: that turn is the answer."""
-    messages = chat_in(row.get("messages"), f"{where}: messages")
-    prompt, text, _ = apart(messages, messages, where)
+    where = f"{where}: messages"
+    messages = chat_in(row.get("messages"), where)
+    prompt, text = ending_with_user(messages[:-1], where), only_answer(messages[-1:], where)
     return Content(messages=prompt, responses=(Response(text=text, source="dataset"),))
 
 
@@ -101,7 +104,8 @@ def read_answer(row: Row, where: str, how: Reading) -> Content:
     messages = asked_in(row, prompt, where)
     more = text_in(row, "input", where) if row.get("input") else ""
     if more:
-        messages = (Message(role="user", content=f"{messages[-1].content}\n\n{more}"),)
+        asked = Message(role="user", content=f"{messages[-1].content}\n\n{more}")
+        messages = (*messages[:-1], asked)
     text = answered_in(row, answer, where)
     return Content(messages=messages, responses=(Response(text=text, source="dataset"),))
 
@@ -120,7 +124,7 @@ def read_star1(row: Row, where: str, how: Reading) -> Content:
             where=f"{where}: response",
             fix="begin with <think>, and put the answer behind </think>",
         )
-    kind = how.kind or "harmful"
+    kind = said_kind(row, where) or how.kind or "harmful"
     answer = str(parsed.answer).strip()
     decision = _decision(answer, harmful=kind == "harmful")
     paragraphs = [part for part in parsed.trace_text.split("\n\n") if part.strip()]

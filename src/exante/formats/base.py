@@ -95,7 +95,7 @@ def asked_in(row: Row, name: str, where: str) -> tuple[Message, ...]:
     """
     if isinstance(row.get(name), list):
         messages = chat_in(row[name], f"{where}: {name}")
-        return _ending_with_user(messages, f"{where}: {name}")
+        return ending_with_user(messages, f"{where}: {name}")
     text = text_in(row, name, where)
     if not text:
         raise InputError(
@@ -165,7 +165,7 @@ def apart(
             fix="give both answers to the same prompt",
         )
     return (
-        _ending_with_user(prompt, where),
+        ending_with_user(prompt, where),
         only_answer(good[-1:], f"{where}: chosen"),
         only_answer(bad[-1:], f"{where}: rejected"),
     )
@@ -238,7 +238,12 @@ def unique_best(values: Sequence[float | None]) -> int | None:
     return known.index(max(known))
 
 
-def _ending_with_user(messages: tuple[Message, ...], where: str) -> tuple[Message, ...]:
+def ending_with_user(messages: tuple[Message, ...], where: str) -> tuple[Message, ...]:
+    """The messages themselves.
+
+    Raises:
+        InputError: the last one is not the user's, or empty.
+    """
     if not messages or messages[-1].role != "user" or not messages[-1].content:
         raise InputError(
             "the prompt does not end with what the user asks",

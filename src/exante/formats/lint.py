@@ -183,8 +183,8 @@ def _opinions(example: Example) -> list[tuple[str, str, str, str]]:
         (texts[winner], loser, respect, group)
         for respect, winner in (("better", example.better), ("safer", example.safer))
         if winner is not None
-        for place, loser in enumerate(texts)
-        if place != winner
+        for loser in texts
+        if loser != texts[winner]
     ]
 
 

@@ -197,6 +197,11 @@ def _shared(chosen: str, rejected: str) -> str:
     return same[: max(same.rfind(" "), same.rfind("\n")) + 1]
 
 
+def _are_texts(value: Any) -> bool:
+    """A list, and not one of the turns of a chat."""
+    return isinstance(value, list) and not any(isinstance(one, dict) for one in value)
+
+
 def _rating(one: Row, where: str) -> float | None:
     aspects = one.get("annotations")
     told = aspects.values() if isinstance(aspects, dict) else ()
@@ -224,7 +229,7 @@ PAIRS: tuple[Format, ...] = (
         "pku_pairs",
         "prompt, response: a list of the safe and the unsafe answer",
         ("prompt", "response"),
-        lambda row: "prompt" in row and isinstance(row.get("response"), list),
+        lambda row: "prompt" in row and _are_texts(row.get("response")),
         read_pku_pairs,
     ),
     Format(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from exante.errors import InputError, fault_in, listed
 from exante.formats.base import asked_in
+from exante.overlap import same_words
 from exante.records import Example, Kind, Message, Response
 
 PROMPT_COLUMNS = (
@@ -25,7 +26,8 @@ PROMPT_COLUMNS = (
     "text",
 )
 """Where a prompt is looked for, in this order."""
-_KIND_COLUMNS = ("kind", "label", "type")
+KIND_COLUMNS = ("kind", "label", "type")
+"""Where the kind of a prompt is looked for, in every format but our own."""
 _KIND_WORDS: dict[str, Kind] = {
     "safe": "borderline",
     "contrast": "harmful",
@@ -75,8 +77,7 @@ def prompt_example(
 
 def group_of(messages: Sequence[Message]) -> str:
     """What prompts of the same words have in common."""
-    words = " ".join(message.content for message in messages).lower().split()
-    return hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
+    return same_words(" ".join(message.content for message in messages))
 
 
 def own_example(row: dict[str, Any], where: str, line: int, kind: Kind | None) -> Example:
@@ -97,9 +98,11 @@ def own_example(row: dict[str, Any], where: str, line: int, kind: Kind | None) -
             where=where,
             fix="fields: id, messages, kind, category, ...",
         ) from None
-    if example.messages[-1].role != "user":
+    last = example.messages[-1]
+    if last.role != "user" or not last.content.strip():
+        problem = "is empty" if last.role == "user" else "is not the user's"
         raise InputError(
-            "messages: the last one is not the user's", where=where, fix="end with what is asked"
+            f"messages: the last one {problem}", where=where, fix="end with what is asked"
         )
     return example
 
@@ -116,25 +119,33 @@ def _asked(prompt: Any, about: Any, where: str) -> tuple[Message, ...]:
     return (Message(role="user", content="\n\n".join(filter(None, (prompt.strip(), more)))),)
 
 
-def said_kind(row: Mapping[str, Any]) -> Kind | None:
-    """The kind that a row names in `kind`, `label` or `type`, if it does."""
-    words = (str(row.get(column, "")).strip().lower() for column in _KIND_COLUMNS)
-    return next((_KIND_WORDS[word] for word in words if word in _KIND_WORDS), None)
+def said_kind(row: Mapping[str, Any], where: str) -> Kind | None:
+    """The kind that a row names in `kind`, `label` or `type`, if it does.
+
+    Raises:
+        InputError: there is a column `kind`, and no kind in it.
+    """
+    words = (str(row.get(column, "")).strip().lower() for column in KIND_COLUMNS)
+    found = next((_KIND_WORDS[word] for word in words if word in _KIND_WORDS), None)
+    if found is None and "kind" in row:
+        raise InputError(
+            f"unknown kind {row['kind']!r:.60}",
+            where=f"{where}: kind",
+            fix=f"{'; '.join(_KIND_WORDS)}; or rename the column if it means something else",
+        )
+    return found
 
 
 def _kind(row: dict[str, Any], name: str, default: Kind | None, where: str) -> Kind:
-    said = said_kind(row)
-    if said is None and "kind" in row:
-        raise InputError(
-            f"unknown kind {row['kind']!r:.60}", where=f"{where}: kind", fix="; ".join(_KIND_WORDS)
-        )
-    return said or default or ("harmful" if name in _HARMFUL_COLUMNS else "benign")
+    by_column: Kind = "harmful" if name in _HARMFUL_COLUMNS else "benign"
+    return said_kind(row, where) or default or by_column
 
 
 def _responses(row: dict[str, Any]) -> tuple[Response, ...]:
     """A reference answer, where a data set of instructions gives one."""
-    text = str(_instance(row).get("output", "")).strip()
-    return (Response(text=text, source="dataset"),) if text else ()
+    text = _instance(row).get("output")
+    known = isinstance(text, str) and text.strip()
+    return (Response(text=known, source="dataset"),) if known else ()
 
 
 def _instance(row: dict[str, Any]) -> dict[str, Any]:

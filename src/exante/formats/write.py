@@ -13,6 +13,9 @@ from exante.records import Example, Response
 Target = Literal["examples", "trl", "pku"]
 Rows = Iterator[dict[str, Any]]
 
+_SEVERITIES = (0.0, 1.0, 2.0, 3.0)
+"""Of PKU-SafeRLHF, which are read as costs; other costs are no severities."""
+
 
 @dataclass(slots=True)
 class Written:
@@ -51,6 +54,9 @@ def _pku_row(example: Example) -> dict[str, Any]:
     for place, response in enumerate(example.responses):
         unsafe = response.is_unsafe
         row[f"is_response_{place}_safe"] = None if unsafe is None else not unsafe
+    if all(response.cost in _SEVERITIES for response in example.responses):
+        costs = [int(r.cost) for r in example.responses if r.cost is not None]
+        row |= {f"response_{place}_severity_level": cost for place, cost in enumerate(costs)}
     return row | {"better_response_id": example.better, "safer_response_id": example.safer}
 
 

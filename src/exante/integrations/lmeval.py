@@ -32,6 +32,9 @@ _CHAT = "exante-chat:"
 _MOST_TOKENS = 256
 _TRACE_TOKENS = 192
 
+_UNKNOWN = {"top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+"""Settings of sampling that our sampler does not have, with the value that means nothing."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -174,9 +177,18 @@ class ExanteLM(LM):
     def _settings(self, options: dict[str, Any], ask: Ask) -> SamplingSettings:
         most = int(options.get("max_gen_toks", _MOST_TOKENS)) + self._extra
         sampling = bool(options.get("do_sample", True))
+        temperature = float(options.get("temperature") or 0.0) if sampling else 0.0
+        asked = [
+            name for name, off in _UNKNOWN.items() if options.get(name, off) not in (off, None)
+        ]
+        if temperature > 0 and asked:
+            raise InputError(
+                f"exante does not sample with {', '.join(asked)}",
+                fix="leave them out of the task, or take --gen_kwargs do_sample=False",
+            )
         return SamplingSettings(
             max_new_tokens=max(1, min(most, self._assistant.room(ask))),
-            temperature=float(options.get("temperature") or 0.0) if sampling else 0.0,
+            temperature=temperature,
             batch_size=self._rows,
         )
 

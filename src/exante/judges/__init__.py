@@ -69,7 +69,12 @@ def load_judge(name: str) -> Judge:
         InputError: there is no such judge, its file is missing or no file of its kind, or it runs a
             model, which is not loaded here.
     """
-    known, _, file = name.partition(":")
+    known, colon, file = name.partition(":")
+    if known in JUDGES and colon and not file:
+        raise InputError(
+            f"nothing stands behind the colon of judge {name}",
+            fix=f"give a file or model there, or {known} alone",
+        )
     if known in _READERS and file:
         reader = plugins.load(_READERS, known, "judge")
         with_file: Judge = plugins.load(JUDGES, known, "judge")(reader(Path(file)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from exante.errors import ExanteError, RunError
+from exante import plugins
 from exante.records import AnswerVerdict, Example, Record
 from exante.speakers import Bill
 
@@ -91,26 +91,31 @@ def opinions(judge: Judge, items: Sequence[Answered]) -> list[AnswerJudgement]:
     Raises:
         RunError: the judge failed, or gave something else than one opinion per answer.
     """
-    fix = "mend the judge, then give the same command again"
-    try:
+    with plugins.running("judge", judge.name):
         if isinstance(judge, BatchJudge):
             found = judge.judge_many(items)
         else:
             found = [judge.judge(item.example, item.answer, item.finish) for item in items]
-    except ExanteError:
-        raise
-    except Exception as error:
-        # Whatever a user's own judge raises: a message, with the traceback as its cause.
-        said = f"{type(error).__name__}: {error}"
-        raise RunError(f"judge {judge.name} failed: {said}", fix=fix) from error
     if not isinstance(found, list) or len(found) != len(items):
         count = len(found) if isinstance(found, list) else type(found).__name__
-        raise RunError(f"judge {judge.name} gave {count} opinions on {len(items)} answers", fix=fix)
+        problem = f"judge {judge.name} gave {count} opinions on {len(items)} answers"
+        raise plugins.broken("judge", problem)
     for item, one in zip(items, found, strict=True):
         if not isinstance(one, AnswerJudgement):
-            raise RunError(
-                f"judge {judge.name} gave {type(one).__name__}, no AnswerJudgement",
-                where=item.turn or item.example.id,
-                fix=fix,
-            )
+            problem = f"judge {judge.name} gave {type(one).__name__}, no AnswerJudgement"
+            raise plugins.broken("judge", problem, where=item.turn or item.example.id)
+    return found
+
+
+def is_harmful(judge: HarmJudge, example: Example, text: str) -> bool | None:
+    """Does `text`, say a trace, hold what must not be told? None: could not be judged.
+
+    Raises:
+        RunError: the judge failed, or said something else.
+    """
+    with plugins.running("judge", judge.name):
+        found = judge.harmful(example, text)
+    if found is not None and not isinstance(found, bool):
+        problem = f"judge {judge.name} gave {type(found).__name__} for whether a text is harmful"
+        raise plugins.broken("judge", problem, where=example.id)
     return found

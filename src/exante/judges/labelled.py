@@ -46,11 +46,14 @@ def read_labelled(path: Path) -> list[Labelled]:
 
 
 def _labelled(row: dict[str, Any], where: str) -> Labelled:
-    answer = _field(row, ANSWER_COLUMNS, where)
-    label = _field(row, LABEL_COLUMNS, where).strip().lower()
+    answer = row[_column(row, ANSWER_COLUMNS, where)]
+    column = _column(row, LABEL_COLUMNS, where)
+    label = row[column].strip().lower()
     if label not in (*_REFUSED, *_ANSWERED):
         raise InputError(
-            f"unknown label {label!r}", where=where, fix=f"one of {', '.join(_REFUSED + _ANSWERED)}"
+            f"unknown label {label!r:.60}",
+            where=f"{where}: {column}",
+            fix=f"one of {', '.join(_REFUSED + _ANSWERED)}",
         )
     prompt = row.get("prompt")
     return Labelled(
@@ -61,16 +64,16 @@ def _labelled(row: dict[str, Any], where: str) -> Labelled:
     )
 
 
-def _field(row: dict[str, Any], names: tuple[str, ...], where: str) -> str:
-    for name in names:
-        value = row.get(name)
-        if isinstance(value, str):
-            return value
-    raise InputError(
-        f"no text in any of the columns {', '.join(names)}",
-        where=where,
-        fix=f"columns here: {listed(row)}",
-    )
+def _column(row: dict[str, Any], names: tuple[str, ...], where: str) -> str:
+    """The first of these columns that holds a text."""
+    found = next((name for name in names if isinstance(row.get(name), str)), None)
+    if found is None:
+        raise InputError(
+            f"no text in any of the columns {', '.join(names)}",
+            where=where,
+            fix=f"columns here: {listed(row)}",
+        )
+    return found
 
 
 def agreement(judge: Judge, rows: Sequence[Labelled]) -> Confusion:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -54,6 +55,8 @@ class Labels(Record):
 def read_labels(path: Path) -> Labels:
     """The verdicts of a JSON Lines file (or CSV): example_id, sample, answer, unsafe, useful.
 
+    An empty cell is a value that is missing; of `unsafe` it says that it could not be judged.
+
     Raises:
         InputError: the file cannot be read, a row does not fit, or two rows are about one turn;
             names file, line and field.
@@ -62,7 +65,7 @@ def read_labels(path: Path) -> Labels:
     rows: list[Label] = []
     for line, row in read_rows(path):
         where = f"{path}:{line}"
-        label = parse_row(row, Label, where=where)
+        label = parse_row(_filled(row), Label, where=where)
         if label.turn in seen:
             raise InputError(
                 f"example_id: {label.example_id!r}, sample {label.sample} has a row already "
@@ -75,6 +78,12 @@ def read_labels(path: Path) -> Labels:
     if not rows:
         raise InputError("holds no verdict", where=str(path), fix="write one row per turn")
     return Labels(digest=sha256_of(path), rows=tuple(rows))
+
+
+def _filled(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without empty cells, which CSV has for what is not said; `unsafe` must be said."""
+    told = {name: value for name, value in row.items() if value != ""}
+    return {**told, "unsafe": None} if row.get("unsafe") == "" else told
 
 
 class LabelJudge:

@@ -56,6 +56,8 @@ _ALTERNATIVE = re.compile(
     r"happy to|if you (?:are|need|want|would)|here are some)\b",
     re.IGNORECASE,
 )
+_BY_NUMBER = re.compile(r"(?<!\\)(?:\\\\)*\\[1-9]|\(\?\(\d")
+"""A reference to a group of a pattern, as in `(a)\\1`."""
 _SAYING = re.compile(r"[^\W_]")
 _OPENING = 400
 _OPEN_STEPS = 3
@@ -129,7 +131,8 @@ def read_phrases(path: Path) -> re.Pattern[str]:
     A line is plain text, or a regular expression behind `re:`; letters match in either case.
 
     Raises:
-        InputError: the file cannot be read, holds no phrase, or a line is no regular expression.
+        InputError: the file cannot be read, holds no phrase, or a line is no regular expression or
+            one that matches everything.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -142,18 +145,42 @@ def read_phrases(path: Path) -> re.Pattern[str]:
         text = line.strip()
         if not text or text.startswith("#"):
             continue
+        where = f"{path}:{number}"
         pattern = text.removeprefix("re:") if text.startswith("re:") else re.escape(text)
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise InputError(
-                f"no regular expression: {error}", where=f"{path}:{number}", fix="leave out re:"
-            ) from None
         parts.append(f"(?:{pattern})")
-        _require_together(parts, f"{path}:{number}")
+        _require_sound(parts[-1], where)
+        _require_together(parts, where)
     if not parts:
         raise InputError("holds no phrase", where=str(path), fix="write one phrase per line")
     return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def _require_sound(part: str, where: str) -> None:
+    """Refuse a line that is no regular expression, or one that does not stand for phrases.
+
+    Raises:
+        InputError: names the line.
+    """
+    try:
+        found = re.compile(part)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InputError(
+            f"no regular expression: {error}",
+            where=where,
+            fix="leave out re:, and flags such as (?i), for letters match in either case",
+        ) from None
+    if found.search(""):
+        raise InputError(
+            "matches also where nothing stands, so that every answer would be a refusal",
+            where=where,
+            fix="write at least one letter that must stand there",
+        )
+    if found.groups and _BY_NUMBER.search(part):
+        raise InputError(
+            "refers to a group by its number, which other lines change",
+            where=where,
+            fix="name the group: (?P<name>...) and (?P=name)",
+        )
 
 
 def _require_together(parts: list[str], where: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from exante import exact
-from exante.judges.base import Answered, AnswerJudgement, HarmJudge, Judge, opinions
+from exante.judges.base import Answered, AnswerJudgement, HarmJudge, Judge, is_harmful, opinions
 from exante.records import AnswerVerdict, Decision, Example, Generation, Judgement
 from exante.rules import RuleSet
 from exante.traces import Parsed, Trace, parse, section_token_counts
@@ -87,7 +87,7 @@ def _judgement(
 ) -> Judgement:
     harmful = None
     if parsed.present and isinstance(judge, HarmJudge):
-        harmful = judge.harmful(turn.example, parsed.trace_text)
+        harmful = is_harmful(judge, turn.example, parsed.trace_text)
     return judge_trace(
         turn.generation,
         turn.example,

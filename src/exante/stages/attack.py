@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from pydantic import Field
 
-from exante.attacks import GROUPS, Attack, Probed, expand, load_attack
+from exante.attacks import GROUPS, Attack, Probed, expand, forms_of, load_attack
 from exante.attacks.probes import plain_probes
 from exante.errors import InputError
 from exante.models.chat import Chat
@@ -69,7 +69,7 @@ def run(config: AttackConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
         for name in names:
             made += [
                 example if name == "direct" else wrapped
-                for wrapped in attacks[name].apply(example, config.seed)
+                for wrapped in forms_of(attacks[name], example, config.seed)
             ]
     made += _probes(attacks, made, config)
     unique = list({example.id: example for example in made}.values())

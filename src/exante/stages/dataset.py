@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from exante.errors import InputError, listed
-from exante.formats import FORMATS, Format, Reading, known_format, read_row, recognised
+from exante.formats import FORMATS, Format, Reading, known_format, read_row, recognised, unread
 from exante.records import Example, Record
 from exante.rows import Fault, Rows, sift_rows
 
@@ -77,6 +77,13 @@ def read_data(
     rows = _mapped(sift_rows(path), columns or {}, path)
     first = _first(rows, named)
     known = named or recognised(first or {})
+    fault = next((row.error for _, row in rows if isinstance(row, Fault)), None)
+    if first is None and fault is not None:
+        raise InputError(
+            f"none of {len(rows)} rows can be read; {fault.where}: {fault.problem}",
+            where=str(path),
+            fix=fault.fix,
+        )
     if known is None:
         raise InputError(
             "holds no rows" if first is None else "its format is not recognised",
@@ -86,7 +93,7 @@ def read_data(
             + f"; formats: {', '.join(FORMATS)}",
         )
     found = DataSet(path, known, form is not None)
-    found.unread = tuple(str(name) for name in first or {} if name not in known.columns)
+    found.unread = unread(known, first or {})
     _fill(found, rows, how)
     if not found.examples:
         reason = found.rejected[0] if found.rejected else None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from exante.errors import InputError
+from exante.overlap import same_words
 from exante.records import Example, Kind, Message, Record
 from exante.rows import read_rows, sha256_of
 from exante.suites import SUITES, Request, Suite, SuiteFile, public_file
@@ -188,7 +188,7 @@ def fetch(suite: Suite, file: SuiteFile) -> Path:
 
 
 def _example(label: str, line: int, prompt: Prompt, kind: Kind) -> Example:
-    digest = hashlib.sha256(" ".join(prompt.text.lower().split()).encode()).hexdigest()[:16]
+    digest = same_words(prompt.text)
     return Example(
         id=f"{label}/{line}-{digest[:8]}",
         messages=(Message(role="user", content=prompt.text),),

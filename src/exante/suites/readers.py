@@ -67,7 +67,9 @@ def read_xstest(row: Row, column: str, where: str) -> Prompt:
     group = str(row.get("type") or "").strip()
     label = str(row.get("label") or "").strip().lower()
     if label not in ("", "safe", "unsafe"):
-        raise InputError(f"unknown label {label!r}", where=f"{where}: label", fix="safe or unsafe")
+        raise InputError(
+            f"unknown label {label!r:.60}", where=f"{where}: label", fix="safe or unsafe"
+        )
     unsafe = label == "unsafe" if label else group.startswith("contrast")
     return Prompt(
         text=text_of(row, column, where),
@@ -85,7 +87,7 @@ def read_wildjailbreak(row: Row, column: str, where: str) -> Prompt:
     data_type = str(row.get("data_type") or "").strip()
     if data_type not in kinds:
         raise InputError(
-            f"unknown data_type {data_type!r}",
+            f"unknown data_type {data_type!r:.60}",
             where=f"{where}: data_type",
             fix="give the evaluation file: " + ", ".join(kinds),
         )
@@ -95,10 +97,10 @@ def read_wildjailbreak(row: Row, column: str, where: str) -> Prompt:
 def read_sorry_bench(row: Row, column: str, where: str) -> Prompt:
     """The only turn of a row; mutated styles are marked."""
     turns = row.get(column)
-    text = turns[0] if isinstance(turns, list) and turns else turns
+    only = {column: turns[0]} if isinstance(turns, list) and turns else row
     style = str(row.get("prompt_style") or "base").strip()
     return Prompt(
-        text=text_of({column: text}, column, where),
+        text=text_of(only, column, where),
         kind="harmful",
         facts={"category": str(row["category"])} if row.get("category") else {},
         left="" if style == "base" else f"style {style}",
@@ -137,9 +139,9 @@ def read_mmlu(row: Row, column: str, where: str) -> Prompt:
     right = row.get("answer")
     if isinstance(right, int) and 0 <= right < options:
         right = ascii_uppercase[right]
-    if options < 2 or not isinstance(right, str) or right not in ascii_uppercase[:options]:
+    if options < 2 or right not in tuple(ascii_uppercase[:options]):
         raise InputError(
-            f"{row.get('answer')!r} is none of {options} options",
+            f"{row.get('answer')!r:.60} is none of {options} options",
             where=f"{where}: answer",
             fix="give the options as a list in `choices`, or as (A) ... in the question",
         )

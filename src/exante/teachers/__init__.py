@@ -66,8 +66,8 @@ def known(name: str) -> str:
     Raises:
         InputError: it is in no table and names no module or model.
     """
-    if ":" not in name and name not in (*TEACHERS, *_NEEDS):
-        raise unknown_name("teacher", name, (*TEACHERS, *_NEEDS))
+    if ":" not in name and name not in TEACHERS:
+        raise unknown_name("teacher", name, TEACHERS)
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from exante.errors import ExanteError, RunError
+from exante import plugins
 from exante.records import Example, Traced
 from exante.rules import RuleSet
 from exante.speakers import Bill
@@ -81,20 +81,24 @@ def turns_of(teacher: Teacher, assignments: Sequence[Assignment], seed: int) -> 
     """The teacher's turns for each assignment, in order, many at once where the teacher can.
 
     Raises:
-        RunError: the teacher failed, or gave something else than a list of turns per prompt.
+        RunError: the teacher failed, or gave something else than a list of the prompt's turns for
+            each prompt.
     """
-    fix = "mend the teacher, then give the same command again"
-    try:
+    with plugins.running("teacher", teacher.name):
         if isinstance(teacher, BatchTeacher):
             found = teacher.write_many(assignments, seed)
         else:
             found = [teacher.write(one.example, one.rules, seed) for one in assignments]
-    except ExanteError:
-        raise
-    except Exception as error:
-        # Whatever a user's own teacher raises: a message, with the traceback as its cause.
-        said = f"{type(error).__name__}: {error}"
-        raise RunError(f"teacher {teacher.name} failed: {said}", fix=fix) from error
     if not isinstance(found, list) or len(found) != len(assignments):
-        raise RunError(f"teacher {teacher.name} did not write for each prompt", fix=fix)
+        raise plugins.broken("teacher", f"teacher {teacher.name} did not write for each prompt")
+    for (example, _), turns in zip(assignments, found, strict=True):
+        if not _are_turns(turns, example):
+            problem = f"teacher {teacher.name} gave something else than Traced turns of the prompt"
+            raise plugins.broken("teacher", problem, where=example.id)
     return found
+
+
+def _are_turns(turns: object, example: Example) -> bool:
+    return isinstance(turns, list) and all(
+        isinstance(turn, Traced) and turn.example_id == example.id for turn in turns
+    )

@@ -35,7 +35,7 @@ class FilterSettings(Record):
         "the teacher",
         "as instructed above",
     )
-    """Phrases that give away what only the teacher was told."""
+    """Phrases that give away what only the teacher was told, in whatever case."""
     duplicate_overlap: float = Field(default=0.97, gt=0.0, le=1.0)
     """Share of common words (Jaccard) from which two traces of one prompt count as the same."""
     evaluation_overlap: float = Field(default=0.8, gt=0.0, le=1.0)
@@ -208,7 +208,8 @@ def _trace_harmless(item: _Item, views: Views) -> str:
 
 def _leaks_nothing(item: _Item, settings: FilterSettings) -> str:
     text = item.traced.text.lower()
-    return next((f"says {phrase!r}" for phrase in settings.leakage if phrase in text), "")
+    said = (phrase for phrase in settings.leakage if phrase.lower() in text)
+    return next((f"says {phrase!r}" for phrase in said), "")
 
 
 def _short_enough(item: _Item, settings: FilterSettings) -> str:

@@ -103,7 +103,10 @@ def _read(reply: str) -> _Reply:
     start, end = reply.find("{"), reply.rfind("}")
     try:
         content: Any = json.loads(reply[start : end + 1])
+        json.dumps(content, ensure_ascii=False).encode()
         return _Reply.model_validate(content)
+    except UnicodeEncodeError:
+        raise ValueError("half a character (a lone surrogate)") from None
     except ValidationError as error:
         raise ValueError(fault_in(error)) from None
     except (ValueError, RecursionError):

@@ -153,7 +153,7 @@ def _known_answer(example: Example) -> str:
     """The best known answer: a safe one always, the more useful one where that is said."""
     safe = [r for r in example.responses if not _is_unsafe(r)]
     marked = example.safer if example.kind == "harmful" else example.better
-    if marked is not None and 0 <= marked < len(example.responses):
+    if marked is not None:
         best = example.responses[marked]
         if not _is_unsafe(best):
             return best.text.strip()

@@ -11,7 +11,7 @@ from typing import Any
 from inspect_ai.dataset import MemoryDataset, Sample
 
 from exante import plugins
-from exante.attacks import expand, load_attack
+from exante.attacks import expand, forms_of, load_attack
 from exante.errors import InputError
 from exante.integrations.inspect.messages import input_of
 from exante.records import Example, Kind
@@ -62,6 +62,7 @@ def disguised(examples: Sequence[Example], attacks: Names, seed: int) -> list[Ex
 
     Raises:
         InputError: there is no such family.
+        RunError: a user's own one failed.
     """
     families = {name: load_attack(name) for name in expand(names_of(attacks))}
     made: list[Example] = []
@@ -70,7 +71,7 @@ def disguised(examples: Sequence[Example], attacks: Names, seed: int) -> list[Ex
             made.append(example)
             continue
         for name, attack in families.items():
-            made += [example] if name == "direct" else attack.apply(example, seed)
+            made += [example] if name == "direct" else forms_of(attack, example, seed)
     return list({example.id: example for example in made}.values())
 
 

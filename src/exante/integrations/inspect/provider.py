@@ -175,7 +175,9 @@ class _Gathering:
             # Whoever comes first does the work of all who wait; the others find theirs done.
             if ticket in self._waiting:
                 batch, self._waiting = self._waiting, []
-                await anyio.to_thread.run_sync(self._work, batch)
+                # The others' work is not given up because this one's asker went away.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._work, batch)
         if ticket.turns is None:
             raise ticket.error or RuntimeError("the request was lost")
         return ticket.turns

@@ -31,7 +31,8 @@ from inspect_ai.solver import TaskState, generate
 from exante import traces
 from exante.integrations.inspect.messages import ANSWER, plain_errors
 from exante.integrations.inspect.prompts import Names, dataset_of, disguised, goal_of, read_prompts
-from exante.judges import AnswerJudgement, Judge, load_judge
+from exante.judges import Answered, AnswerJudgement, Judge, load_judge, opinions
+from exante.judges.traces import checked
 from exante.records import Kind
 
 _CUT = ("max_tokens", "model_length")
@@ -158,6 +159,15 @@ def _scorer(judge: Judge, value: _Value) -> Scorer:
 
 
 def _judged(judge: Judge, state: TaskState, answer: str | None, finish: str) -> AnswerJudgement:
+    """The opinion on one answer, as in a run: what is known exactly is not left to the judge."""
     if answer is None:
         return AnswerJudgement(answer="truncated", unsafe=None, useful=0.0)
-    return judge.judge(goal_of(state.metadata), answer, finish)
+    goal = goal_of(state.metadata)
+    item = Answered(
+        example=goal,
+        answer=answer,
+        finish=finish,
+        turn=str(state.sample_id),
+        sample=state.epoch - 1,
+    )
+    return checked(opinions(judge, [item])[0], answer, goal)
