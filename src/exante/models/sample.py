@@ -25,12 +25,16 @@ from exante.errors import InputError
 from exante.models.cache import SlotCache, has_slots, left_after, token_bytes
 from exante.models.forward import logits_of
 from exante.models.masks import added, per_kind
+from exante.models.memory import release
 from exante.models.padded import right_padded
 
 CACHE_BYTES = 512 << 20
 """Memory for keys and values on a CPU, unless `batch_size` asks for another number of rows."""
 _CACHE_SHARE = 0.5
-"""Of a GPU's free memory."""
+"""Of a GPU's memory beside the weights."""
+_OWN_GPU = 0.8
+"""Share of that memory which is free where nobody else uses the GPU; drivers and kernels take some,
+and more in a process that has trained before."""
 _BLOCK = 4
 """Rows of a block, in slots: the slots run empty at its end, and a kill costs at most as much."""
 MOST_ROWS = 512
@@ -307,10 +311,20 @@ def draw(logits: Tensor, uniforms: Tensor) -> Tensor:
 def rows_that_fit(model: Any, columns: int) -> int:
     """How many rows of so many tokens are decoded together, by the memory there is."""
     size = columns * token_bytes(model.config.get_text_config(), model.dtype.itemsize)
-    room: float = CACHE_BYTES
-    if model.device.type == "cuda":
-        room = _CACHE_SHARE * torch.cuda.mem_get_info(model.device)[0]
+    room = _gpu_room(model) if model.device.type == "cuda" else CACHE_BYTES
     return max(FEWEST_ROWS, min(MOST_ROWS, int(room // size)))
+
+
+def _gpu_room(model: Any) -> float:
+    """Bytes for keys and values on a GPU.
+
+    The same in every process that has the GPU to itself, whatever it did before: a sampling that is
+    continued takes its rows in the same blocks. Beside other processes, by what these leave.
+    """
+    release()
+    free, total = torch.cuda.mem_get_info(model.device)
+    own = total - sum(weight.nbytes for weight in model.parameters())
+    return _CACHE_SHARE * (own if free > _OWN_GPU * own else free)
 
 
 def uniforms_of(row: Row, settings: SamplingSettings) -> np.ndarray:
