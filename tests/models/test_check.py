@@ -118,7 +118,7 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path: Path) -> None:
     (folder / "evil.py").write_text("raise SystemExit('ran')")
     found = check_model(folder)
     assert not found.works
-    assert any("no causal language model" in text for text in texts(found))
+    assert any("no usable config" in text for text in texts(found))
 
 
 def test_an_end_that_other_tools_do_not_know_is_told(tmp_path: Path) -> None:

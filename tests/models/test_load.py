@@ -13,7 +13,7 @@ from tests.tiny import tiny_model
 
 from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.folders import resolve, weights_fingerprint
+from exante.models.folders import context_limit, resolve, weights_fingerprint
 from exante.models.load import load_chat, load_model, save_model
 from exante.models.probe import looks_untrained
 
@@ -47,6 +47,19 @@ def test_a_folder_without_config_or_with_broken_weights_is_named(tmp_path: Path)
     (folder / "model.safetensors").write_bytes(b"no weights")
     with pytest.raises(InputError, match="cannot be loaded"):
         load_model(folder)
+
+
+@pytest.mark.parametrize(
+    "field", [{"model_type": "nonesuch"}, {"num_attention_heads": 0}, {"hidden_size": "wide"}]
+)
+def test_a_config_that_transformers_does_not_understand_is_one_message(
+    field: dict[str, object], tmp_path: Path
+) -> None:
+    folder = tiny_model(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | field))
+    with pytest.raises(InputError, match=r"model: no usable config: .*\n.*fix: take a model"):
+        context_limit(folder)
 
 
 def test_the_fingerprint_covers_weights_and_template(tmp_path: Path) -> None:

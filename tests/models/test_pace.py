@@ -46,6 +46,7 @@ def test_nothing_goes_out_while_a_server_wants_peace() -> None:
         ({"retry-after": "Sun, 06 Nov 1994 08:50:07 GMT"}, 30),
         ({"retry-after": "Sun, 06 Nov 1994 08:00:00 GMT"}, 0),
         ({"retry-after": "soon"}, 0),
+        ({"retry-after": " "}, 0),
         ({"retry-after": "٧"}, 0),
         ({"retry-after-ms": "250"}, 0.25),
         ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "9s"}, 0),

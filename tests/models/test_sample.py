@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,15 @@ from exante.errors import InputError
 from exante.models.chat import Chat
 from exante.models.folders import resolve
 from exante.models.load import load_chat, load_model
-from exante.models.sample import Request, Sampled, SamplingSettings, sample
+from exante.models.sample import (
+    FEWEST_ROWS,
+    MOST_ROWS,
+    Request,
+    Sampled,
+    SamplingSettings,
+    rows_that_fit,
+    sample,
+)
 from exante.models.score import score
 from exante.records import Message
 
@@ -174,3 +183,25 @@ def test_what_a_kill_left_is_sampled_as_it_would_have_been(
         assert 0 <= count - (len(whole) - len(again)) < 2 * 4
     assert len(whole) > 2 * 4
     assert not list(sample(model, chat, asked, settings, done=keys))
+
+
+def test_a_gpu_of_ones_own_gives_the_same_rows_whatever_was_done_there_before(
+    loaded: tuple[Any, Chat], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a sampling that is continued would take its rows in other blocks."""
+    model, total = loaded[0], 8 << 30
+    there = SimpleNamespace(
+        device=torch.device("cuda"),
+        dtype=model.dtype,
+        config=model.config,
+        parameters=model.parameters,
+    )
+
+    def rows(free: int) -> int:
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, total))
+        return rows_that_fit(there, columns=100_000)
+
+    own = rows(total - (500 << 20))
+    assert rows(total - (900 << 20)) == own
+    # Beside others there is less, and never more than half of what they leave.
+    assert FEWEST_ROWS < rows(total // 2) <= own // 2 < own < MOST_ROWS

@@ -97,6 +97,21 @@ def test_a_process_that_is_killed_is_said_and_what_it_wrote_is_kept(
     assert (tmp_path / TURNS).read_text().startswith(before)
 
 
+def test_lines_are_read_once_and_when_they_are_whole(tmp_path: Path) -> None:
+    file = tmp_path / TURNS
+    assert vllm_engine._whole_lines(file, 0) == ([], 0)
+    file.write_bytes(b"one\ntwo\nth")
+    assert vllm_engine._whole_lines(file, 0) == (["one", "two"], 8)
+    file.write_bytes(b"one\ntwo\nthree\n")
+    assert vllm_engine._whole_lines(file, 8) == (["three"], 14)
+
+
+def test_a_log_that_ends_in_half_a_character_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "vllm.log"
+    log.write_bytes("no memory: 16 µ".encode()[:-1] + b"\n")
+    assert vllm_engine._last_words(log) == "no memory: 16 \ufffd"
+
+
 def test_what_is_done_is_not_asked_for(
     model: Path, requests: list[Request], tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from tests.models.test_hostile import Trap
 from tests.tiny import tiny_model
+from transformers import LlamaForCausalLM
 
 from exante.errors import InputError, RunError
 from exante.models.chat import Chat
@@ -215,6 +216,30 @@ def test_a_loss_that_is_not_finite_stops_and_names_its_rows(policy: Path, tmp_pa
     with pytest.raises(RunError, match="row0"):
         fit_tokens(bad, policy=policy, out=tmp_path, settings=SETTINGS)
     assert not (tmp_path / "model").exists()
+
+
+def test_the_step_of_a_loss_that_is_not_finite_is_one_of_the_optimiser(
+    policy: Path, tmp_path: Path
+) -> None:
+    given = rows(load_chat(policy))
+    bad = [TokenRow(r.example_id, r.prompt_ids, r.response_ids, weight=math.inf) for r in given]
+    settings = SETTINGS.model_copy(update={"accumulation": 2})
+    with pytest.raises(RunError, match="at step 0"):
+        fit_tokens(bad, policy=policy, out=tmp_path, settings=settings)
+
+
+def test_a_compiler_or_an_attention_that_is_not_there_is_said_before_the_training(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = rows(load_chat(policy), 4)
+    monkeypatch.setattr("exante.training.run.compiler_works", lambda device: False)
+    settings = SETTINGS.model_copy(update={"compile": "on"})
+    with pytest.raises(InputError, match="train.compile: there is no compiler"):
+        fit_tokens(given, policy=policy, out=tmp_path, settings=settings)
+    monkeypatch.setattr(LlamaForCausalLM, "_supports_sdpa", False)
+    settings = SETTINGS.model_copy(update={"attention": "sdpa"})
+    with pytest.raises(InputError, match="train.attention: sdpa does not work with Llama"):
+        fit_tokens(given, policy=policy, out=tmp_path, settings=settings)
 
 
 def test_rows_longer_than_the_model_reads_are_refused(policy: Path, tmp_path: Path) -> None:

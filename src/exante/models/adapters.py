@@ -210,7 +210,7 @@ def _way(folder: Path, base: Path | str) -> str:
 def _document(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(
             f"cannot be read: {error}", where=str(path), fix="save the adapter again"
         ) from None

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoConfig
 
 from exante import traces
 from exante.errors import InputError
 from exante.models.cache import has_slots
 from exante.models.chat import Chat
 from exante.models.faults import UNFIT, first_line
-from exante.models.folders import config_fields, require_weights, stops_of
+from exante.models.folders import config_fields, config_of, require_weights, stops_of
 from exante.models.footprint import Shape
 from exante.models.forward import can_share
 from exante.models.load import load_chat
@@ -130,8 +129,8 @@ def check_model(folder: Path, *, complete: bool = True) -> ModelCheck:
 
 def _weights(folder: Path, problems: list[Problem]) -> tuple[WeightsReport, Shape]:
     """What config and empty model say."""
+    config = config_of(folder)
     try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
         empty = empty_model(config)
     except UNFIT as error:
         raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from exante.models.faults import first_line
 from exante.models.forward import without_adapters
 
 Shape = tuple[Any, ...]
@@ -37,8 +38,7 @@ def compiler_works(device: str) -> bool:
     try:
         torch.compile(torch.add)(torch.ones(2, device=device), 1)
     except Exception as error:  # noqa: BLE001 (whatever goes wrong in a tool chain)
-        first = str(error).strip().splitlines()[0]
-        logging.getLogger(__name__).warning("layers stay uncompiled: %s", first)
+        logging.getLogger(__name__).warning("layers stay uncompiled: %s", first_line(error))
         return False
     return True
 

@@ -18,6 +18,7 @@ from transformers import AutoConfig
 
 from exante.errors import InputError
 from exante.models.adapters import BASE, TRACE, adapter_settings, base_of, copy_adapter, is_adapter
+from exante.models.faults import UNFIT, first_line
 from exante.records import write_json
 
 MINIATURE = "miniature"
@@ -169,8 +170,24 @@ def context_limit(path: Path) -> int:
     """
     folder = whole_folder(path)
     require_weights(folder)
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False).get_text_config()
+    config = config_of(folder).get_text_config()
     return int(getattr(config, "max_position_embeddings", None) or 1 << 30)
+
+
+def config_of(path: Path) -> Any:
+    """The config of a folder with whole weights, as transformers understands it.
+
+    Raises:
+        InputError: it does not: an architecture that it has not, or a field that does not fit.
+    """
+    try:
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    except UNFIT as error:
+        raise InputError(
+            f"no usable config: {first_line(error)}",
+            where=str(path),
+            fix="take a model that transformers knows; code that comes with a model is never run",
+        ) from None
 
 
 def stops_of(path: Path) -> frozenset[int]:
@@ -282,9 +299,8 @@ def _download(name: str, weights: bool) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
         raise InputError(
-            f"cannot be downloaded: {first}",
+            f"cannot be downloaded: {first_line(error)}",
             where=name,
             fix="check the id and the network, or give a local folder",
         ) from None

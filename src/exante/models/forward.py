@@ -43,13 +43,12 @@ def response_logprobs_of(
     The arguments are those of `Packed`; `shared=False` is for rows that were packed so.
     """
     base = without_adapters(model)
-    how: dict[str, Any] = {"attention_mask": (group != NOBODY).to(torch.long)}
+    how: dict[str, Any] = {"use_cache": False}
     if shared:
-        how = {
-            "attention_mask": _masks(base, positions, group, response),
-            "position_ids": positions,
-            "use_cache": False,
-        }
+        how["attention_mask"] = _masks(base, positions, group, response)
+        how["position_ids"] = positions
+    else:
+        how["attention_mask"] = (group != NOBODY).to(torch.long)
     states = base.get_decoder()(input_ids=ids, **how).last_hidden_state
     chosen = states.flatten(0, 1).index_select(0, sources)
     return _head_logprobs(base, chosen, targets)

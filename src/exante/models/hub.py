@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from exante.durable import write_text
-from exante.errors import ExanteError, InputError, RunError
+from exante.errors import InputError, RunError
+from exante.models.faults import first_line
 
 _UPLOADED = (
     "*.safetensors",
@@ -84,13 +85,10 @@ def upload(folder: Path, name: str, *, private: bool) -> str:
     try:
         address = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload with exante")
-    except ExanteError:
-        raise
     except Exception as error:
         # Connections, proxies, rights and quotas fail in many classes of several packages.
-        lines = str(error).strip().splitlines() or [type(error).__name__]
         raise RunError(
-            f"could not be uploaded: {lines[0]}",
+            f"could not be uploaded: {first_line(error)}",
             where=name,
             fix="nothing is lost; `exante push` tries again",
         ) from error

@@ -64,7 +64,7 @@ class LiveDecoder(Decoder):
         return self.cache.slots.live
 
     def restrict(self, row: LiveRow, paths: Sequence[tuple[int, ...]]) -> None:
-        """The row's next tokens are one of these sequences, the likeliest way through them."""
+        """The row's next tokens are one of these sequences, chosen token by token as it samples."""
         self._paths[row] = tuple(paths)
 
     @torch.inference_mode()

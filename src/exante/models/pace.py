@@ -60,11 +60,13 @@ def pause_asked(headers: Mapping[str, str], now: float | None = None) -> float:
 
 
 def _number(text: str) -> float:
-    return float(text) if re.fullmatch(r"\d{1,9}(\.\d+)?", text.strip(), re.ASCII) else 0.0
+    text = text.strip()
+    return float(text) if re.fullmatch(r"\d{1,9}(\.\d+)?", text, re.ASCII) else 0.0
 
 
 def _retry_after(text: str, now: float) -> float:
-    if not text or text.strip()[0].isdigit():
+    text = text.strip()
+    if not text or text[0].isdigit():
         return _number(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoModelForCausalLM
 
 from exante.durable import new_folder
 from exante.errors import InputError
+from exante.models.folders import config_of
 from exante.models.load import load_chat, save_model
 
 _NARROW = {
@@ -66,13 +67,13 @@ def shrink(folder: Path, out: Path) -> int:
         raise InputError("holds something already", where=str(out), fix="choose another folder")
     chat = load_chat(folder)
     torch.manual_seed(0)
-    try:
-        model = small_like(AutoConfig.from_pretrained(folder, trust_remote_code=False), words=True)
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"no usable config: {first}", where=str(folder)) from None
+    model = small_like(config_of(folder), words=True)
     if model is None:
-        raise InputError("this architecture cannot be made smaller", where=str(folder))
+        raise InputError(
+            "this architecture cannot be made smaller",
+            where=str(folder),
+            fix="try things out on another model, or on the miniature",
+        )
     with new_folder(out) as place:
         save_model(model, chat, place)
     return int(model.num_parameters())

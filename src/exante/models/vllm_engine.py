@@ -24,6 +24,7 @@ from exante.errors import InputError, RunError
 from exante.models import vllm_worker
 from exante.models.adapters import is_adapter
 from exante.models.devices import sampling_dtype
+from exante.models.memory import release
 from exante.models.sample import Request, Sampled, SamplingSettings
 
 PYTHON = "EXANTE_VLLM_PYTHON"
@@ -81,9 +82,9 @@ def sample_apart(
         if (request.id, sample) not in done
     }
     turns = folder / TURNS
+    whole, _ = _whole_lines(turns, 0)
     # A torn line is of a process that was killed; what follows begins on a line of its own.
-    whole = [line for line in _lines(turns) if line.endswith("\n")]
-    write_text(turns, "".join(whole))
+    write_text(turns, "".join(line + "\n" for line in whole))
     for line in whole:
         turn = _checked(line, asked, stop_ids)
         if turn is not None:
@@ -92,7 +93,9 @@ def sample_apart(
     if asked:
         job = _job(model, stop_ids, asked, settings, turns)
         write_text(folder / _JOB, json.dumps(job))
-        yield from _worked_off(folder, asked, stop_ids, skip=len(whole))
+        # vLLM takes nearly all of a GPU, and asks for it at once.
+        release()
+        yield from _worked_off(folder, asked, stop_ids, turns.stat().st_size)
 
 
 def remove_job(folder: Path) -> None:
@@ -133,9 +136,9 @@ def _job(
 
 
 def _worked_off(
-    folder: Path, asked: dict[Key, Request], stop_ids: frozenset[int], skip: int
+    folder: Path, asked: dict[Key, Request], stop_ids: frozenset[int], start: int
 ) -> Iterator[Sampled]:
-    """Start the worker, and tell the turns it writes behind the first `skip` lines."""
+    """Start the worker, and tell the turns it writes behind the first `start` bytes."""
     command = [os.environ.get(PYTHON) or sys.executable, vllm_worker.__file__, str(folder / _JOB)]
     with (folder / _LOG).open("w", encoding="utf-8") as log:
         try:
@@ -146,8 +149,7 @@ def _worked_off(
             ended = False
             while not ended:
                 ended = worker.poll() is not None
-                lines = [line for line in _lines(folder / TURNS) if line.endswith("\n")][skip:]
-                skip += len(lines)
+                lines, start = _whole_lines(folder / TURNS, start)
                 for line in lines:
                     turn = _checked(line, asked, stop_ids)
                     if turn is not None:
@@ -207,12 +209,21 @@ def _strange(problem: str) -> RunError:
     )
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+def _whole_lines(path: Path, start: int) -> tuple[list[str], int]:
+    """The whole lines behind the first `start` bytes of a file, and where the next one begins."""
+    if not path.is_file():
+        return [], start
+    with path.open("rb") as file:
+        file.seek(start)
+        found = file.read()
+    whole = found[: found.rfind(b"\n") + 1]
+    return whole.decode("utf-8", "replace").split("\n")[:-1], start + len(whole)
 
 
 def _last_words(log: Path) -> str:
-    said = [line.strip() for line in _lines(log) if line.strip()]
+    # A process that is killed may leave half a character.
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    said = [line.strip() for line in lines if line.strip()]
     return said[-1][:200] if said else "it said nothing"
 
 

@@ -88,6 +88,7 @@ class Batchable(Protocol):
 
 
 T = TypeVar("T", bound=Batchable)
+_Item = TypeVar("_Item")
 Parts = list[dict[str, Any]]
 """A batch, in parts that go through the model one after the other."""
 
@@ -145,6 +146,7 @@ def collate_rows(
         ValueError: a token is pulled, and its reference log-prob is missing.
     """
     batch = of or rows
+    held = any(any(row.pulls) for row in batch)
     whole = sum(w != 0 or p != 0 for r in batch for w, p in zip(r.weights, r.pulls, strict=True))
     parts: Parts = []
     for members in in_parts(rows, tokens):
@@ -155,7 +157,7 @@ def collate_rows(
             "whole": max(1, whole),
             "example_ids": [row.example_id for row in members],
         }
-        if any(any(row.pulls) for row in batch):
+        if held:
             part["pulls"] = torch.tensor([pull for row in members for pull in row.pulls])
             part["references"] = torch.tensor([r for row in members for r in _references(row)])
         parts.append(part)
@@ -257,7 +259,7 @@ class LengthWindows(Sampler[list[int]]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by accelerate before each pass, also when a run is resumed."""
+        """Choose the order of a pass, from 0."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -280,7 +282,7 @@ class LengthWindows(Sampler[list[int]]):
 
 def check_rows(
     rows: Sequence[TokenRow], stop_ids: Collection[int], limit: int, settings: TrainSettings
-) -> Any:
+) -> list[TokenRow]:
     """The rows that fit, after checking that each can teach something and teaches to stop.
 
     Raises:
@@ -291,7 +293,11 @@ def check_rows(
     for row in rows:
         _require_prompt(row.prompt_ids, row.example_id)
         if not row.response_ids:
-            raise InputError("a row has no supervised token", where=row.example_id)
+            raise InputError(
+                "a row has no supervised token",
+                where=row.example_id,
+                fix="leave out turns that say nothing",
+            )
         if not row.targets and row.response_ids[-1] not in stop_ids:
             raise InputError(
                 "a row does not end its turn, so the model would not learn to stop",
@@ -301,12 +307,16 @@ def check_rows(
     return _fitting(rows, [row.length for row in rows], limit, settings)
 
 
-def check_pairs(pairs: Sequence[Pair], limit: int, settings: TrainSettings) -> Any:
+def check_pairs(pairs: Sequence[Pair], limit: int, settings: TrainSettings) -> list[Pair]:
     """The pairs whose longer side fits; see `check_rows`."""
     for pair in pairs:
         _require_prompt(pair.prompt_ids, pair.example_id)
         if not pair.chosen_ids or not pair.rejected_ids:
-            raise InputError("a pair has an empty side", where=pair.example_id)
+            raise InputError(
+                "a pair has an empty side",
+                where=pair.example_id,
+                fix="leave out pairs with a turn that says nothing",
+            )
     return _fitting(pairs, [_longer_side(pair) for pair in pairs], limit, settings)
 
 
@@ -324,8 +334,8 @@ def _longer_side(pair: Pair) -> int:
 
 
 def _fitting(
-    items: Sequence[Any], lengths: Sequence[int], limit: int, settings: TrainSettings
-) -> Any:
+    items: Sequence[_Item], lengths: Sequence[int], limit: int, settings: TrainSettings
+) -> list[_Item]:
     if not items:
         raise InputError(
             "there is nothing to train on",

@@ -36,9 +36,9 @@ def collate_share(batch: Sequence[Any], mine: Ranks, tokens: int, collate: Colla
     Divided weights and averaged gradients are exchanged part by part, so that a process with less
     to do runs the batch's smallest item for nothing.
     """
-    dealt = shares(batch, mine.count)
     if mine.count == 1:
         return collate(batch)
+    dealt = shares(batch, mine.count)
     parts = collate(own, of=batch) if (own := dealt[mine.number]) else []
     needed = max(len(list(in_parts(share, tokens))) for share in dealt)
     smallest = min(batch, key=lambda item: item.group.tokens)
@@ -53,10 +53,6 @@ class Repeated(Sampler[list[int]]):
         """`count` processes."""
         self.batches = batches
         self.count = count
-
-    def set_epoch(self, epoch: int) -> None:
-        """See `LengthWindows`."""
-        self.batches.set_epoch(epoch)
 
     def __len__(self) -> int:
         """Batches of one pass, over all processes."""

@@ -30,13 +30,8 @@ from exante.training.reference import rows_with_reference, unreferenced, with_re
 from exante.training.run import Job, Run, engine_for
 from exante.training.run import run as run_job
 from exante.training.settings import TrainSettings
-from exante.training.sharding import (
-    division,
-    require_divisible,
-)
-from exante.training.trainer import (
-    OnStep,
-)
+from exante.training.sharding import division, require_divisible
+from exante.training.trainer import OnStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +127,7 @@ def _token_job(
     """What a training on rows needs, and where reference log-probs come from."""
     require_divisible(policy, settings)
     chat = load_chat(policy)
-    kept: Sequence[TokenRow] = check_rows(rows, chat.stop_ids, _limit(policy, settings), settings)
+    kept = check_rows(rows, chat.stop_ids, _limit(policy, settings), settings)
     # One model at a time: the policy as it comes in is the reference, or it is loaded after it.
     own = division() == "none" and (reference is None or _same(policy, reference))
     model = trainable(policy, chat, settings) if own else None

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exante.errors import InputError
 from exante.models.chat import Chat
-from exante.models.compiled import compile_layers, worth_compiling
+from exante.models.compiled import compile_layers, compiler_works, worth_compiling
 from exante.models.devices import default_device
+from exante.models.faults import first_line
 from exante.models.forward import can_share, choose_attention, scoring
 from exante.models.memory import peak_bytes, reset_peak, settled
 from exante.models.ranks import from_main, gathered, ranks
@@ -83,21 +85,42 @@ class Run:
 
 
 def engine_for(model: Any, items: Sequence[Batchable], settings: TrainSettings) -> Engine:
-    """Choose layout, attention and compiler for these items."""
+    """Choose layout, attention and compiler for these items.
+
+    Raises:
+        InputError: the attention or the compiler that is asked for is not there.
+    """
     # Where weights are divided, the main process alone holds them so far.
     shared = from_main(lambda: can_share(model))
     widest = max(item.group.tokens for item in items)
     if settings.attention == "auto":
         choose_attention(model, widest, default_device())
     else:
-        model.set_attn_implementation(settings.attention)
+        _take_attention(model, settings.attention)
     tokens = sum(item.group.tokens for item in items)
+    if settings.compile == "on" and not compiler_works(model.device.type):
+        raise InputError(
+            "there is no compiler here that could build the layers",
+            where="train.compile",
+            fix="install one (g++; Triton for GPUs), or set it to auto",
+        )
     compiled = settings.compile == "on" or (
         settings.compile == "auto"
         and division() == "none"
         and from_main(lambda: worth_compiling(model, settings.passes(tokens) * tokens))
     )
     return Engine(shared, compiled)
+
+
+def _take_attention(model: Any, name: str) -> None:
+    try:
+        model.set_attn_implementation(name)
+    except ValueError as error:
+        raise InputError(
+            f"{name} does not work with {type(model).__name__}: {first_line(error)}",
+            where="train.attention",
+            fix="set it to auto",
+        ) from None
 
 
 def run(

@@ -87,7 +87,7 @@ class TrainSettings(BaseModel):
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the model's layers; `auto` does where a compiler is found and the training is long
     enough to pay for it."""
-    max_length: int | None = None
+    max_length: int | None = Field(default=None, ge=1)
     """Longest row in tokens, prompt and response; None takes what the model can read."""
     on_overlong: Literal["drop", "error"] = "drop"
     """What happens to longer rows: left out and counted, or refused. Nothing is ever cut."""

@@ -56,7 +56,8 @@ class ObjectiveTrainer(Trainer):
         self._sampler = sampler
         self._after_backward = after_backward
         self._numbers: dict[str, list[Tensor]] = defaultdict(list)
-        self._unchecked: list[tuple[Tensor, list[str]]] = []
+        self._unchecked: list[tuple[Tensor, int, list[str]]] = []
+        """Of each batch its loss, the step that it is part of, and its rows."""
         self.model_accepts_loss_kwargs = False
         self.remove_callback(PrinterCallback)
 
@@ -80,7 +81,7 @@ class ObjectiveTrainer(Trainer):
             self._after_backward(self.accelerator.unwrap_model(model))
         names = [name for part in inputs if IDLE not in part for name in part["example_ids"]]
         total = torch.stack(losses).sum()
-        self._unchecked.append((total, names))
+        self._unchecked.append((total, self.state.global_step, names))
         return total
 
     def compute_loss(
@@ -121,16 +122,15 @@ class ObjectiveTrainer(Trainer):
         waiting, self._unchecked = self._unchecked, []
         if not waiting:
             return
-        values = torch.stack([loss for loss, _ in waiting]).tolist()
+        values = torch.stack([loss for loss, _, _ in waiting]).tolist()
         # All processes stop at the same step, and the main one can name every row of it.
-        everywhere = gathered(list(zip(values, (rows for _, rows in waiting), strict=True)))
-        first = self.state.global_step - len(waiting)
-        for number, step in enumerate(zip(*everywhere, strict=True)):
-            value = sum(value for value, _ in step) / len(step)
+        everywhere = gathered(list(zip(values, (names for _, _, names in waiting), strict=True)))
+        for (_, step, _), batch in zip(waiting, zip(*everywhere, strict=True), strict=True):
+            value = sum(value for value, _ in batch) / len(batch)
             if not math.isfinite(value):
-                rows = [name for _, names in step for name in names]
+                rows = [name for _, names in batch for name in names]
                 raise RunError(
-                    f"the loss is {value} at step {first + number}",
+                    f"the loss is {value} at step {step}",
                     where=f"rows {', '.join(rows[:8])}",
                     fix="lower the learning rate; the last checkpoint is kept",
                 )
@@ -156,14 +156,17 @@ def _means(found: Sequence[Mapping[str, tuple[float, int]]]) -> dict[str, float]
 
 
 class Epochs(TrainerCallback):
-    """Tells the order of items which pass begins, also where a run is continued."""
+    """Tells the order of items which pass begins.
+
+    The one place that does: accelerate's data loaders reach a sampler or not, by how it is wrapped.
+    """
 
     def __init__(self, batches: LengthWindows) -> None:
         """Batches as all processes together see them."""
         self.batches = batches
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """Steps done so far say it."""
+        """Steps done so far say it, also where a run is continued."""
         steps = math.ceil(len(self.batches) / args.gradient_accumulation_steps)
         self.batches.set_epoch(state.global_step // steps)
 
