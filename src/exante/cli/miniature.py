@@ -18,7 +18,9 @@ def miniature_build(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="None: into the package itself.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps, to try things out.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps, to try things out.", min=1)
+    ] = None,
 ) -> None:
     """Train the embedded base model from nothing (about 25 minutes on two cores).
 
@@ -44,7 +46,7 @@ def miniature_build(
 
 @miniature_app.command("sample")
 def miniature_sample(
-    count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.")] = 6,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.", min=1)] = 6,
     seed: Seed = 0,
 ) -> None:
     """Show prompts of the embedded world and what its base model answers.

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
-from exante.errors import InputError
+from exante.errors import InputError, said
 from exante.pages.numbers import NOT_MEASURED, ModelResult, Number, Value
 from exante.records import AnswerVerdict, Kind, Record
 
@@ -305,5 +305,5 @@ def read_results(path: Path) -> Results:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{field}: {first['msg']}", where=str(path), fix="run the report again"
+            f"{field}: {said(first['msg'])}", where=str(path), fix="run the report again"
         ) from None
