@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import pytest
@@ -18,6 +20,8 @@ from exante.models.adapters import Shape, chosen_targets, fresh, write_adapter
 from exante.models.folders import weights_fingerprint
 from exante.models.hub import check_ready, gather, upload
 from exante.models.load import load_chat, load_model
+from exante.stages.card import card_of
+from exante.workflows import performing
 from exante.workflows.publishing import push_run
 
 
@@ -58,12 +62,46 @@ def test_an_adapter_leaves_as_whole_weights_that_name_no_path(run: Path, tmp_pat
     loaded = load_model(base)
     adapted = fresh(loaded, Shape(4, 8, chosen_targets(loaded, None), ()), dropout=0.0, seed=0)
     write_adapter(adapted, load_chat(base), folder, base.resolve(), weights_fingerprint(base))
+    stamp = json.loads((folder.parent / "stage.json").read_text())
+    stamp["config"] = {"train": {"lora": {"rank": 4}}}
+    (folder.parent / "stage.json").write_text(json.dumps(stamp))
     said = push_run(tmp_path / "mine", "me/mine", folder=tmp_path / "out")
     assert "model.safetensors" in said
     assert "adapter_config.json" not in said
     texts = [p.read_text() for p in (tmp_path / "out").iterdir() if p.suffix != ".safetensors"]
     assert not any(str(tmp_path) in text for text in texts)
     assert load_model(tmp_path / "out").num_parameters() == load_model(base).num_parameters()
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| Training | low-rank adapters (LoRA) of rank 4, merged into the weights |" in card
+    assert f"| This model | weights `{weights_fingerprint(tmp_path / 'out')[:12]}`, 1,234" in card
+    assert "library_name: transformers" in card
+    beside = card_of(tmp_path / "mine")
+    assert "| Training | low-rank adapters (LoRA) of rank 4 |" in beside
+    named = f"adapter `{weights_fingerprint(folder)[:12]}`, on a base of 1,234,567 parameters"
+    assert f"| This model | {named} |" in beside
+    assert "library_name: peft" in beside
+
+
+def test_what_a_recipe_without_a_report_made_is_uploaded_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = {"base": {"stage": "source", "model": str(tiny_model(tmp_path / "base"))}}
+    recipe = {"name": "mine", "settings": {}, "outcome": {"of": "base"}, "steps": steps}
+    (tmp_path / "mine.yaml").write_text(json.dumps(recipe))
+    pushed: list[str] = []
+
+    def push(run: Path, to: str) -> str:
+        pushed.append(to)
+        return "there"
+
+    monkeypatch.setattr(performing, "check_ready", lambda _: None)
+    monkeypatch.setattr(performing, "push_run", push)
+    given: dict[str, Any] = {"asked": {}, "changes": {}, "out": tmp_path / "run"}
+    for until, seen in (("base", []), (None, ["me/x"])):
+        found = performing.run_recipe(
+            str(tmp_path / "mine.yaml"), **given, until=until, push_to="me/x"
+        )
+        assert (found, pushed) == (None, seen)
 
 
 def test_weights_that_can_run_code_are_no_model(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def test_one_seed_and_nothing_measured_is_a_page_too() -> None:
     bare = compared(methods=[Method(name="erpo")], comparisons=[], seeds=[0])
     assert "One seed" in page(bare)
     assert headline(bare) == "ERPO: no rates"
+    assert status(bare.methods[0], bare) == "not measured"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -101,6 +101,17 @@ def test_defences_stand_beside_each_other(page: str, results: Results) -> None:
     assert 'id="defences"' not in bare
 
 
+def test_a_measure_that_is_better_neither_way_has_no_arrow(results: Results) -> None:
+    models = {
+        name: model.model_copy(update={"faithful_to_comply": model.helpfulness})
+        for name, model in results.models.items()
+    }
+    page = render(results.model_copy(update={"models": models}), [])
+    row = page[page.index("Follows an edit to comply") :]
+    assert "is better" not in row[: row.index("</th>")]
+    assert "higher is better" in page
+
+
 def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
     for tag, attributes in read(page).tags:
         assert tag not in ("iframe", "object", "embed", "base")

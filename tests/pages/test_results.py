@@ -23,7 +23,7 @@ from exante.pages.results import (
     SecondOpinion,
     read_results,
 )
-from exante.pages.wording import headline
+from exante.pages.wording import headline, rounded, size
 from exante.records import Record
 
 PROMISED = {
@@ -101,6 +101,26 @@ def test_every_field_is_documented(model: type[Record]) -> None:
     for name, field in model.model_fields.items():
         said = (field.description or "").replace("\n", " ")
         assert f"| `{field.alias or name}` | {said}" in text.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (999.4, "999\u202fB"),
+        (999.7, "1\u202fkB"),
+        (1234, "1.23\u202fkB"),
+        (999_900_000, "1\u202fGB"),
+        (1.5e12, "1.5\u202fTB"),
+        (None, "\u2013"),
+    ],
+)
+def test_large_numbers_have_three_digits_and_a_prefix(count: float | None, said: str) -> None:
+    assert size(count, "B") == said
+
+
+def test_a_share_of_not_quite_all_is_not_said_to_be_all() -> None:
+    assert rounded(199 / 200, "share") == "99.5\u202f%"
+    assert rounded(0.994, "share") == "99\u202f%"
 
 
 def test_a_headline_says_where_nothing_was_measured(results: Results) -> None:

@@ -70,8 +70,9 @@ def serving(model: Path | str, *options: str, **variables: str) -> Iterator[Serv
 @contextmanager
 def threaded(model: Path, key: str | None = None, **settings: Any) -> Iterator[Served]:
     """The same server in a thread of this process."""
-    with opened_port("127.0.0.1", 0) as listening:
-        service = service_of(ServerSettings(model=str(model), **settings), key)
+    asked = ServerSettings(model=str(model), **settings)
+    with opened_port(asked.host, 0) as listening:
+        service = service_of(asked, key)
         server = http_server(service)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

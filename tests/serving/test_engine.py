@@ -101,6 +101,27 @@ def test_a_failure_is_told_and_the_next_request_is_served(
         assert engine.counts() == {"running": 0, "waiting": 0}
 
 
+def test_a_device_that_stays_out_of_order_leaves_nobody_waiting(
+    taught: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_order() -> None:
+        raise RuntimeError("out of order")
+
+    with engine_of(taught) as engine:
+        events: queue.Queue[Event] = queue.Queue()
+        monkeypatch.setattr(engine._decoder.model, "get_decoder", out_of_order)
+        monkeypatch.setattr(engine, "_new_decoder", out_of_order)
+        prompt = engine.chat.prompt_ids([Message(role="user", content="What is this?")])
+        for _ in range(2):
+            engine.submit(Job(prompt, SamplingSettings(max_new_tokens=9), events.put))
+            assert events.get(timeout=60) == Failed()
+        monkeypatch.undo()
+        # The first one may still meet rows of the old slots.
+        engine.submit(Job(prompt, SamplingSettings(max_new_tokens=9), events.put))
+        events.get(timeout=60)
+        assert answered(engine, "What is this?").content == FINE
+
+
 def test_a_closed_engine_takes_nothing(taught: Path) -> None:
     with engine_of(taught) as engine:
         engine.close()

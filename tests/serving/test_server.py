@@ -204,6 +204,14 @@ def test_only_names_of_this_machine_are_answered(served: Served) -> None:
     assert httpx.get(url, headers={"host": "evil.example"}).status_code == 400
 
 
+def test_a_server_answers_at_the_address_that_it_was_given(endless: Path) -> None:
+    with threaded(endless, host="127.0.0.2") as found:
+        url = found.url.replace("/v1", "/health")
+        assert "127.0.0.2" in url
+        assert httpx.get(url).json()["status"] == "ok"
+        assert httpx.get(url, headers={"host": "evil.example"}).status_code == 400
+
+
 def counts(served: Served) -> dict[str, int]:
     found: dict[str, int] = httpx.get(served.url.replace("/v1", "/health")).json()
     return found
@@ -273,6 +281,25 @@ def test_a_client_that_does_not_finish_its_headers_is_left(
         with httpx.Client() as client:
             for _ in range(2):
                 assert client.get(found.url.replace("/v1", "/health")).status_code == 200
+
+
+def test_a_request_that_came_with_another_is_answered_to_its_end(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(_: _Answer) -> AsyncIterator[bytes]:
+        await asyncio.sleep(1)
+        yield b"data: [DONE]\n\n"
+
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(_Answer, "stream", slow)
+    with threaded(endless) as found, connected(found) as client:
+        body = json.dumps({**body_of(found, 100), "stream": True}).encode()
+        length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+        client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n" + HEAD + length + body)
+        read = b""
+        while more := client.recv(1000):
+            read += more
+        assert b"[DONE]" in read
 
 
 def test_headers_without_end_are_refused(narrow: Served) -> None:
@@ -388,5 +415,6 @@ def test_others_reach_a_server_only_with_a_key(monkeypatch: pytest.MonkeyPatch) 
         False,
         False,
     ]
-    with pytest.raises(InputError, match="cannot be opened"):
-        opened_port("203.0.113.1", 0)
+    for host in ("203.0.113.1", "é" * 70):
+        with pytest.raises(InputError, match="cannot be opened"):
+            opened_port(host, 0)

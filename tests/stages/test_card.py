@@ -49,6 +49,7 @@ def test_a_card_says_what_the_model_is_and_what_was_measured(run: Path) -> None:
     # A number and its interval, of the start and of the outcome.
     assert len(re.findall(r"\d\s% \(.+?\)", rows["Attack success"])) == 2
     assert {"Over-refusal, look-alikes", "Helpfulness", "Latency overhead"} <= rows.keys()
+    assert "Training" not in rows
     assert "/secret" not in text
 
 

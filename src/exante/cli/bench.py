@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from exante.cli.options import AsJson, Changes
 from exante.cli.scale import plan, points
 from exante.cli.terminal import Screen, echo
 from exante.errors import InputError
@@ -34,7 +35,6 @@ _Precision = Annotated[
 ]
 _Blocks = Annotated[int, typer.Option(help="Interleaved blocks per ratio.", min=1)]
 _Only = Annotated[str | None, typer.Option(help="Parts with commas between them; None: all.")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 _Output = Annotated[
     Path, typer.Option("--output", "-o", help="Raw rows and logs go to a new folder in it.")
 ]
@@ -60,7 +60,7 @@ def training(
     threads: _Threads = None,
     blocks: _Blocks = 5,
     only: _Only = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
     output: _Output = Path("runs/bench-training"),
 ) -> None:
     """Preference training beside TRL's DPOTrainer: equal work, checked before it is timed.
@@ -85,7 +85,7 @@ def sampling(
     precision: _Precision = None,
     blocks: _Blocks = 5,
     only: _Only = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
     output: _Output = Path("runs/bench-sampling"),
 ) -> None:
     """Many turns per prompt beside transformers' generate: checked before it is timed.
@@ -109,7 +109,7 @@ def inference(
     precision: _Precision = None,
     blocks: _Blocks = 5,
     only: _Only = None,
-    as_json: _Json = False,
+    as_json: AsJson = False,
     output: _Output = Path("runs/bench-inference"),
 ) -> None:
     """One greedy turn at a time beside transformers' generate: checked before it is timed.
@@ -139,11 +139,8 @@ def chaos(
     accelerate: Annotated[
         Path | None, typer.Option(metavar="CONFIG", help="Run in several processes, as for align.")
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STEP.FIELD=VALUE", help="Change a setting; repeatable."),
-    ] = None,
-    as_json: _Json = False,
+    changes: Changes = None,
+    as_json: AsJson = False,
     output: _Output = Path("runs/bench-chaos"),
 ) -> None:
     """Kill `exante align` at random moments, give the same command again, compare what it made.
@@ -229,7 +226,6 @@ def _asked(device: str | None, threads: int | None) -> dict[str, Any]:
 
 
 def _show(result: TrainingResult) -> None:
-
     console = Screen()
     if result.baseline_sweep:
         console.print("TRL's settings; * is the strongest of its precision\n", style="bold")
@@ -249,7 +245,6 @@ def _show(result: TrainingResult) -> None:
 
 
 def _show_sampling(result: SamplingResult) -> None:
-
     console = Screen()
     if result.baseline_sweep:
         console.print("Settings of generate; * is the strongest of its workload\n", style="bold")
@@ -346,7 +341,7 @@ def serve(
     max_tokens: Annotated[int, typer.Option(help="Most tokens of a turn.", min=8)] = 48,
     rows: Annotated[int, typer.Option(help="Turns decoded together.", min=1)] = 4,
     queue: Annotated[int, typer.Option(help="Requests that may wait.", min=0)] = 2,
-    as_json: _Json = False,
+    as_json: AsJson = False,
 ) -> None:
     """A bounded load on a server of this machine: lost and mixed-up answers, 429s, memory.
 

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exante.cli import completion
+from exante.cli.options import AsJson
 from exante.cli.terminal import echo
+from exante.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from exante.formats.lint import Finding
@@ -43,7 +45,6 @@ _Kind = Annotated[
 _RejectedFile = Annotated[
     Path | None, typer.Option("--rejected", help="Keep rows that do not fit in this JSONL file.")
 ]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
 @data_app.command()
@@ -63,7 +64,7 @@ def convert(
         ),
     ] = None,
     rejected: _RejectedFile = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Turn preference data, answers or prompts of another format into one JSON Lines file.
 
@@ -103,7 +104,7 @@ def check(
         bool, typer.Option("--strict", help="Exit with 1 if anything was found.")
     ] = False,
     rejected: _RejectedFile = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what files hold and what is wrong with them: counts, and the first lines of each kind.
 
@@ -131,7 +132,7 @@ def check(
 @data_app.command()
 def mix(
     file: Annotated[str, typer.Argument(help="A YAML file of portions; see docs/data.md.")],
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what `--data FILE` would train on and test with: rows, kinds and licences by portion.
 
@@ -171,7 +172,6 @@ def _write(
     Raises:
         InputError: nothing can be written that way.
     """
-    from exante.errors import InputError
     from exante.formats.write import written
     from exante.records import write_lines
     from exante.stages.collect import collected
@@ -203,8 +203,6 @@ def _mapping(pairs: list[str] | None) -> dict[str, str]:
     Raises:
         InputError: one is of another form.
     """
-    from exante.errors import InputError
-
     found: dict[str, str] = {}
     for pair in pairs or []:
         name, sign, column = pair.partition("=")
@@ -217,7 +215,6 @@ def _mapping(pairs: list[str] | None) -> dict[str, str]:
 
 
 def _one_of(value: str, known: tuple[str, ...], kind: str, option: str) -> Any:
-    from exante.errors import unknown_name
 
     if value not in known:
         raise unknown_name(kind, value, known, where=option)

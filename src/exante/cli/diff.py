@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from exante.cli.options import AsJson
 from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _MOST_CHANGES = 8
 def diff(
     left: Annotated[Path, typer.Argument(help="A run folder, or the folder of one step.")],
     right: Annotated[Path, typer.Argument(help="Another one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what differs between two runs, from settings down to the first row that does.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exante.cli import completion
+from exante.cli.options import AsJson
 from exante.cli.terminal import Screen, echo
 from exante.errors import InputError
 
@@ -63,7 +64,7 @@ def calibrate(
         Path | None,
         typer.Option("--output", "-o", help="Keep the counts for `evaluate --calibration`."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure a judge of refusals against people: precision, recall, kappa, confusion matrix.
 

@@ -47,7 +47,7 @@ def miniature_build(
 
 @miniature_app.command("sample")
 def miniature_sample(
-    count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.")] = 6,
+    count: Annotated[int, typer.Option("--count", "-n", help="How many prompts.", min=1)] = 6,
     seed: Seed = 0,
 ) -> None:
     """Show prompts of the embedded world and what its base model answers.

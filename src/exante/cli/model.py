@@ -12,6 +12,7 @@ import typer
 
 from exante.cli import completion
 from exante.cli.adapters import merge
+from exante.cli.options import AsJson
 from exante.cli.terminal import echo
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def check(
     turn_tokens: Annotated[
         int | None, typer.Option(help="As `--set turn_tokens`; None: as with data of yours.", min=1)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a run will do with a model, what it needs, and what stands in its way.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exante.cli import completion
+from exante.cli.options import AsJson
 from exante.cli.terminal import echo
 from exante.durable import write_text
 from exante.errors import InputError
@@ -97,7 +98,7 @@ def diff(
     traces: Annotated[
         Path | None, typer.Option(help="A run whose traces are looked through for what changed.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what changed from one rule set to another, and which traces cite it.
 

@@ -32,7 +32,7 @@ def plan(
         int, typer.Option(help="Tokens of a process at once (train.batch_tokens).", min=1)
     ] = 8192,
     prompts: Annotated[int, typer.Option(help="Training prompts.", min=1)] = 10_000,
-    price: Annotated[float | None, typer.Option(help="Of one GPU for one hour.")] = None,
+    price: Annotated[float | None, typer.Option(help="Of one GPU for one hour.", min=0)] = None,
 ) -> None:
     """Memory, time and cost of each stage of ERPO for a model, on paper.
 

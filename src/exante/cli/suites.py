@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exante.cli import completion
+from exante.cli.options import AsJson
 from exante.cli.terminal import echo
+from exante.errors import InputError, unknown_name
 
 if TYPE_CHECKING:
     from exante.stages.overlap import Contamination
@@ -34,12 +36,11 @@ TrainedOn = Annotated[
     list[Path] | None,
     typer.Option("--trained-on", help="Training prompts to look for in suites; repeatable."),
 ]
-_AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 _SHOWN = 20
 
 
 @suites_app.callback(invoke_without_command=True)
-def suites(context: typer.Context, as_json: _AsJson = False) -> None:
+def suites(context: typer.Context, as_json: AsJson = False) -> None:
     """List the known suites: prompts, kind, licence, and where they come from.
 
     Example: exante suites
@@ -75,13 +76,12 @@ def check(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep all pairs in this JSON file.")
     ] = None,
-    as_json: _AsJson = False,
+    as_json: AsJson = False,
 ) -> None:
     """Look for near-duplicates of training prompts in suites.
 
     Example: exante suites check train.jsonl --suite xstest --suite harmbench=behaviors.csv
     """
-    from exante.errors import InputError
     from exante.records import write_json
     from exante.stages.collect import collected, note_on
     from exante.stages.overlap import contamination, training_prompts
@@ -110,7 +110,6 @@ def known_kind(kind: str | None) -> Any:
     """
     from typing import get_args
 
-    from exante.errors import unknown_name
     from exante.records import Kind
 
     if kind is not None and kind not in get_args(Kind):

@@ -11,7 +11,7 @@ from exante.cli.terminal import Screen, words
 from exante.errors import InputError
 from exante.miniature.prompts import examples
 from exante.models.chat import Chat
-from exante.models.folders import resolve
+from exante.models.folders import MINIATURE, resolve
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
@@ -51,11 +51,19 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
 
 
 def show_miniature(count: int, seed: int) -> None:
-    """Print prompts of the embedded world and its base model's answers."""
-    folder = resolve("miniature")
+    """Print prompts of the embedded world and its base model's answers.
+
+    Raises:
+        InputError: there are not so many prompts.
+    """
+    known = examples(seed)["test"]
+    if count > len(known):
+        raise InputError(
+            f"there are {len(known)} prompts", where=f"--count {count}", fix="ask for fewer"
+        )
+    folder = resolve(MINIATURE)
     loaded, chat, console = load_model(folder), load_chat(folder), Screen()
-    chosen = random.Random(seed).sample(examples(seed)["test"], count)
-    for example in chosen:
+    for example in random.Random(seed).sample(known, count):
         console.print(words(f"[{example.kind}] {example.prompt}", style="bold"))
         console.print(words(_answer(loaded, chat, list(example.messages), "") + "\n"))
 

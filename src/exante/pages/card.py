@@ -46,8 +46,13 @@ class CardFacts:
     paper: str
     rules: str
     rules_hash: str
+    lora_rank: int | None
+    """Rank of the matrices that were trained; None where all weights were."""
+    is_adapter: bool
+    """Does the folder hold those matrices alone, beside the name of their base?"""
     weights: str
     parameters: int | None
+    """Of the whole model; of an adapter, its base."""
     versions: str
     data: Sequence[DataFact]
     teacher: str
@@ -86,7 +91,7 @@ class CardFacts:
 def card(facts: CardFacts) -> str:
     """The card with its YAML header, as the hub reads it."""
     head: dict[str, Any] = {
-        "library_name": "transformers",
+        "library_name": "peft" if facts.is_adapter else "transformers",
         "pipeline_tag": "text-generation",
         "tags": ["exante", "safety", facts.recipe],
     }

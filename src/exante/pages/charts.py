@@ -130,11 +130,14 @@ def curve(
     )
 
 
-def extent(values: Sequence[Value], reference: float) -> tuple[float, float]:
-    """Ends of an axis that holds all values, their intervals and the reference, with some room."""
+def axis(values: Sequence[Value], reference: float) -> tuple[float, float, float]:
+    """Low end, high end and reference of an axis for `dot`.
+
+    It holds all values, their intervals and the reference, with some room.
+    """
     found = [n for v in values for n in (v.low, v.value, v.high) if n is not None] + [reference]
     room = 0.08 * (max(found) - min(found)) or 0.1
-    return min(found) - room, max(found) + room
+    return min(found) - room, max(found) + room, reference
 
 
 def decoration(parts: Sequence[str], name: str) -> Markup:
@@ -175,7 +178,7 @@ def nice(highest: float) -> float:
 def _top(series: Sequence[Series], mark: Mark | None) -> float:
     """Upper end of the vertical axis, which starts at 0."""
     ends = [n for s in series for v in s.values for n in (v.value, v.high) if n is not None]
-    highest = max([*ends, mark.value if mark else 0.0], default=1.0)
+    highest = max([*ends, mark.value if mark else 0.0])
     if highest > 1.0:
         return highest * 1.05
     return nice(highest)

@@ -70,7 +70,10 @@ def page(compared: Compared) -> str:
             notes=notes(compared),
             planes=_planes(compared),
             status=status,
-            axis=_axis(compared),
+            axis=charts.axis(
+                [v for c in compared.comparisons for v in (c.robustness_gain, c.over_refusal_rise)],
+                0.0,
+            ),
             style=Markup((Path(__file__).parent / "report.css").read_text(encoding="utf-8")),
         )
     )
@@ -119,7 +122,9 @@ def status(row: Method, compared: Compared) -> str:
         return "start"
     if row.collapsed:
         return "collapsed"
-    return "front" if row in compared.front else "behind"
+    if row.behind:
+        return "behind"
+    return "front" if row in compared.front else "not measured"
 
 
 def notes(compared: Compared) -> list[str]:
@@ -164,9 +169,3 @@ def _planes(compared: Compared) -> list[Panel]:
         across="Over-refusal of look-alikes",
         up="Success of held-out attacks",
     )
-
-
-def _axis(compared: Compared) -> tuple[float, float, float]:
-    """Ends and reference of the axis that differences are drawn on."""
-    values = [v for c in compared.comparisons for v in (c.robustness_gain, c.over_refusal_rise)]
-    return (*charts.extent(values, 0.0), 0.0)

@@ -231,8 +231,7 @@ def _panel(
     if not kept:
         return None
     chart = charts.curve(places, kept, one.unit, title=one.title, mark=mark)
-    legend = tuple(s.name for s in kept) if len(kept) > 1 else ()
-    return Panel(one.title, one.hint, chart, legend)
+    return Panel(one.title, one.hint, chart)
 
 
 def _shown(panels: Sequence[Panel | None]) -> tuple[Panel, ...]:

@@ -29,7 +29,6 @@ class Panel:
     title: str
     hint: str
     chart: Markup
-    legend: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

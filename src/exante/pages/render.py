@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from exante.pages import charts, figures, plots, rows, wording
-from exante.pages.numbers import Value
+from exante.pages.numbers import ModelResult
 from exante.pages.results import PairAccount, Results, Transcript, Turn
 
 _FOLDER = Path(__file__).parent
@@ -157,11 +157,11 @@ def _numbers(results: Results) -> dict[str, Any]:
         "defences": figures.defences(results),
         "attack_groups": figures.attack_groups(results),
         "lengths": figures.length_columns(results),
-        "comparison_axis": _axis(
+        "comparison_axis": charts.axis(
             [v for c in results.comparisons for v in (c.robustness_gain, c.over_refusal_rise)], 0.0
         ),
-        "efficiency_axis": _axis([m.response_efficiency for m in models], 1.0),
-        "latency_axis": _axis([m.latency_overhead for m in models], 0.0),
+        "efficiency_axis": charts.axis([m.response_efficiency for m in models], 1.0),
+        "latency_axis": charts.axis([m.latency_overhead for m in models], 0.0),
         "most_tokens": max((_tokens(m) for m in models), default=0.0),
         "attempts": sorted({k for m in models for k in m.asr_at_k}, key=lambda k: (len(k), k)),
         "corrected": [f for f in _JUDGED if any(f in m.corrected for m in models)],
@@ -198,12 +198,7 @@ def printable(page: str) -> str:
     return _SURROGATE.sub("\ufffd", page.translate(_CONTROLS))
 
 
-def _axis(values: Sequence[Value], reference: float) -> tuple[float, float, float]:
-    """Low end, high end and reference of an axis for `charts.dot`."""
-    return (*charts.extent(values, reference), reference)
-
-
-def _tokens(model: Any) -> float:
+def _tokens(model: ModelResult) -> float:
     return (model.trace_tokens.value or 0.0) + (model.answer_tokens.value or 0.0)
 
 

@@ -190,7 +190,8 @@ def rounded(value: float | None, unit: Unit) -> str:
     """A number as one says it aloud: whole per cents from ten upwards."""
     if value is None:
         return NONE
-    if unit == "share" and 0.1 <= value <= 0.995:
+    # What is not quite everything is not said to be all.
+    if unit == "share" and 0.1 <= value < 0.995:
         return f"{100 * value:.0f}{THIN}%"
     if unit == "tokens":
         return f"{value:.0f}"
@@ -224,8 +225,9 @@ def size(count: float | None, of: str) -> str:
     """A large number to three digits, with the prefix that it needs: 1.2 M tokens, 340 MB."""
     if count is None:
         return NONE
-    for step, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if count >= step:
+    for step, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        # What three digits round up to the next prefix has that one.
+        if count >= 0.9995 * step:
             return f"{count / step:.3g}{THIN}{prefix}{of}"
     return f"{count:.3g}{THIN}{of}".rstrip(THIN)
 

@@ -59,8 +59,9 @@ class Service:
     limits: Limits
     log: AuditLog | None = None
     api_key: str | None = None
-    local: bool = True
-    """Answer to names of this machine only: a page in a browser must not reach in by another."""
+    host: str | None = "127.0.0.1"
+    """Of this machine alone: answer to its names only, for a page in a browser must not reach in by
+    another. None where others reach the address, too."""
 
 
 def app_of(service: Service) -> Starlette:
@@ -85,7 +86,7 @@ def app_of(service: Service) -> Starlette:
         routes.require_model(request.path_params["name"])
         return JSONResponse(model_card(service.name, started))
 
-    hosts = list(_LOCAL_HOSTS) if service.local else ["*"]
+    hosts = ["*"] if service.host is None else [*_LOCAL_HOSTS, service.host]
     return Starlette(
         routes=[
             Route("/health", health),

@@ -7,6 +7,7 @@ from typing import get_args
 
 from exante import traces
 from exante.records import Decision
+from exante.serving.splitting import partial_match
 
 _TAG = re.compile(rf"<(/?(?:{'|'.join(traces.SECTIONS)}))>")
 _CATEGORY = re.compile(r"\[[^\[\]\s]+\]\s*\Z")
@@ -56,6 +57,4 @@ def _last_tag(body: str) -> tuple[str, str]:
 
 def _behind(body: str, way: str) -> str:
     """What is left of the way where its beginning is written already."""
-    most = min(len(body), len(way) - 1)
-    written = next(size for size in range(most, -1, -1) if body.endswith(way[:size]))
-    return way[written:]
+    return way[partial_match(body, way) :]

@@ -35,9 +35,10 @@ class PatientProtocol(H11Protocol):
             self._stop()
 
     def on_response_complete(self) -> None:
-        """It runs again: the connection may bring another request."""
+        """It runs again, unless the next request came with this one and is answered already."""
         super().on_response_complete()
-        self._await_head()
+        if self.cycle.response_complete:
+            self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is waited for any more."""

@@ -198,11 +198,17 @@ class Engine:
                 job.tell(Written(turn.index, delta))
 
     def _fail(self) -> None:
+        """Tell all requests, and begin with empty slots."""
         with self._condition:
             failed = {id(job): job for job, _ in self._turns.values()}
             self._turns.clear()
             self._waiting.clear()
             self._gone.clear()
-            self._decoder = self._new_decoder()
         for job in failed.values():
             job.tell(Failed())
+        try:
+            self._decoder = self._new_decoder()
+        except Exception:
+            # A device that is out of order, say. The next request fails on the old slots, is told,
+            # and this is tried again: without the thread, all later ones would wait in vain.
+            _LOG.exception("the slots could not be made anew")

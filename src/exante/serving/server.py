@@ -174,8 +174,8 @@ def service_of(settings: ServerSettings, key: str | None = None) -> Service:
         queue=settings.queue,
     )
     name = settings.name or (named.resolve().name if named.is_dir() else settings.model)
-    local = is_local(settings.host)
-    return Service(name, engine, settings.limits, log, key, local)
+    host = settings.host if is_local(settings.host) else None
+    return Service(name, engine, settings.limits, log, key, host)
 
 
 def _rules(name: str | None, run: Path) -> RuleSet | None:
@@ -198,11 +198,14 @@ def opened_port(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except (OSError, OverflowError) as error:
+        listening.listen(128)
+    except (OSError, OverflowError, TypeError) as error:
+        # TypeError: the host is no name at all.
         listening.close()
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(
-            f"cannot be opened: {reason}", where=f"{host}:{port}", fix="choose another --port"
+            f"cannot be opened: {reason}",
+            where=f"{host}:{port}",
+            fix="choose another --port, or a --host of this machine",
         ) from None
-    listening.listen(128)
     return listening

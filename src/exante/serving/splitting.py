@@ -65,7 +65,7 @@ class Splitter:
         if close:
             self.state, self._held, self._trimmed = "answer", rest, True
             return reasoning
-        return self._told(_begins(self._held, self._close))
+        return self._told(partial_match(self._held, self._close))
 
     def _answered(self) -> str:
         if self._trimmed and not self._begun:
@@ -76,7 +76,7 @@ class Splitter:
             self.stopped = True
             return self._held[: min(places)]
         blank = len(self._held) - len(self._held.rstrip()) if self._trimmed else 0
-        return self._told(max([blank, *(_begins(self._held, stop) for stop in self.stops)]))
+        return self._told(max([blank, *(partial_match(self._held, stop) for stop in self.stops)]))
 
     def _told(self, held: int) -> str:
         """All but the last `held` characters."""
@@ -85,7 +85,7 @@ class Splitter:
         return told
 
 
-def _begins(text: str, word: str) -> int:
-    """How many characters at the end of the text begin the word."""
+def partial_match(text: str, word: str) -> int:
+    """How many characters at the end of the text begin the word, but are not all of it."""
     most = min(len(text), len(word) - 1)
     return next(size for size in range(most, -1, -1) if text.endswith(word[:size]))

@@ -8,10 +8,11 @@ from typing import Any
 
 from exante.durable import write_text
 from exante.errors import InputError
+from exante.models.adapters import is_adapter
 from exante.models.folders import MINIATURE, opened_trace, weights_fingerprint
 from exante.pages.card import CARD, CardFacts, DataFact, card
 from exante.pages.results import Results, read_results
-from exante.stages.base import RECIPE, model_of
+from exante.stages.base import RECIPE, STAMP, model_of, stamp_of
 from exante.stages.hub import PREFIX
 from exante.stages.report import RESULTS
 from exante.stages.runs import final_model, recipe_of, stamps_of
@@ -21,13 +22,17 @@ _UNKNOWN = "not known"
 _PACKAGE = "Apache-2.0"
 
 
-def card_of(run: Path, *, name: str | None = None) -> str:
+def card_of(run: Path, *, name: str | None = None, merged: Path | None = None) -> str:
     """The card of the model that a run made; `name` is the id that it gets on a hub.
+
+    `merged` is the folder of its whole weights, where the card goes with those and the run has an
+    adapter.
 
     Raises:
         InputError: it is no run folder, or it holds no model.
     """
-    model = final_model(run)
+    made = final_model(run)
+    model = merged or made
     recipe, stamps = _recipe(run), stamps_of(run)
     settings = recipe.get("settings", {})
     step, base = _base(stamps)
@@ -44,6 +49,8 @@ def card_of(run: Path, *, name: str | None = None) -> str:
         paper=str(recipe.get("paper", "")),
         rules=_shown(str(settings.get("rules") or "none")),
         rules_hash=_rules_hash(stamps),
+        lora_rank=_lora_rank(made),
+        is_adapter=is_adapter(model),
         weights=weights_fingerprint(model),
         parameters=base["summary"].get("parameters") if base else None,
         versions=_versions(stamps),
@@ -100,6 +107,14 @@ def _base_name(step: Path, base: Mapping[str, Any]) -> str:
     name = str(base["config"]["model"])
     downloaded = f"models--{name.replace('/', '--')}" in model_of(step).parts
     return name if downloaded or name == MINIATURE else Path(name).name
+
+
+def _lora_rank(model: Path) -> int | None:
+    """As the step that made the model was asked; None where it trained all weights."""
+    if not (model.parent / STAMP).is_file():
+        return None
+    train = stamp_of(model.parent)["config"].get("train") or {}
+    return train["lora"]["rank"] if train.get("lora") else None
 
 
 def _data(stamps: Mapping[Path, Mapping[str, Any]]) -> Iterator[DataFact]:

@@ -83,8 +83,12 @@ def run_recipe(
     """Perform a recipe; the results, or None if it ends before its report or elsewhere.
 
     `asked` are options by the names of the recipe's settings, None where one was not given.
-    `report_to` are trackers with commas between them. The outcome gets a model card, and is
-    uploaded under the hub id `push_to`, if there is one.
+    `report_to` are trackers with commas between them. The outcome, which a run that stops at
+    `until` has not come to, gets a model card, and is uploaded under the hub id `push_to`, if there
+    is one.
+
+    Raises:
+        InputError: an option does not fit, or nothing can be uploaded from here.
     """
     model = str(asked.get("model") or "")
     if model.startswith(PREFIX):
@@ -99,7 +103,8 @@ def run_recipe(
     settings = fitting(recipes.settings_of(name), asked)
     with watching(trackers, out / _TRACKED):
         results = _perform(recipes.load(name, settings, changes), out, listener, until)
-    if results is not None:
+    # Not every recipe ends with a report; the model is there all the same.
+    if until is None and ranks().main:
         write_card(out)
         if push_to is not None:
             (listener or LogListener()).progress(0, 0, push_run(out, push_to))

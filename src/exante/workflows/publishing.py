@@ -24,11 +24,13 @@ def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None =
     require_id(to)
     if folder is None:
         check_ready(to)
+    # A folder that is no run is refused here, before anything is merged.
     text, model = card_of(run, name=to), final_model(run)
     with tempfile.TemporaryDirectory(prefix="exante-push-") as place:
         if is_adapter(model):
-            merge_folder(model, Path(place) / "merged")
-            model = Path(place) / "merged"
+            merged = Path(place) / "merged"
+            merge_folder(model, merged)
+            text, model = card_of(run, name=to, merged=merged), merged
         names = gather(model, text, folder or Path(place) / "upload")
         if folder is not None:
             return f"{folder}: {', '.join(names)}"
