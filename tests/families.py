@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tests.tiny import byte_level
+from tokenizers import processors
 from transformers import PreTrainedTokenizerFast
 
 _WORDS = (
@@ -238,16 +239,7 @@ FAMILIES: dict[str, Family] = {
 
 def family_tokenizer(family: Family) -> PreTrainedTokenizerFast:
     """A byte-level tokenizer trained on a few words, with the family's tokens and template."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=420,
-        special_tokens=list(family.control),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([_WORDS * 9], trainer)
+    tokenizer = byte_level([_WORDS * 9], family.control, 420)
     tokenizer.add_tokens(list(family.words))
     if family.adds_bos and family.bos:
         first = (family.bos, tokenizer.token_to_id(family.bos))

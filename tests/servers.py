@@ -51,7 +51,8 @@ class Scripted(Server):
         self.models: Any = [{"id": "some/model", "owned_by": "tests"}]
         self.list_status = 200
         self.at_once = self.most_at_once = 0
-        self.seconds = 0.0
+        self.together: threading.Barrier | None = None
+        """Where replies wait until there are as many."""
 
     def reply_to(self, body: dict[str, Any]) -> Reply:
         with self.lock:
@@ -91,7 +92,8 @@ class _Scripted(_Quiet):
             server.keys.append(self.headers.get("Authorization"))
             server.at_once += 1
             server.most_at_once = max(server.most_at_once, server.at_once)
-        time.sleep(server.seconds)
+        if server.together is not None:
+            server.together.wait()
         reply = server.reply_to(body)
         with server.lock:
             server.at_once -= 1
@@ -109,8 +111,6 @@ class Proxy(Server):
         super().__init__(_Proxy)
         self.behind = urlsplit(behind)
         self.faults = faults
-        self.answered = 0
-        self.dies_after: int | None = None
 
 
 class _Proxy(_Quiet):
@@ -124,11 +124,7 @@ class _Proxy(_Quiet):
         sent = self.rfile.read(int(self.headers["Content-Length"]))
         with server.lock:
             fault = server.faults.pop(0) if server.faults else None
-            dead = server.dies_after is not None and server.answered >= server.dies_after
-            server.answered += not dead and fault is None
-        if dead:
-            self.connection.close()
-        elif isinstance(fault, tuple):
+        if isinstance(fault, tuple):
             self.send((fault[0], fault[1], b"a fault of the test"))
         elif fault == "none":
             self.send((200, {}, b'{"choices": []}'))
@@ -162,7 +158,7 @@ class _Proxy(_Quiet):
 
 
 @contextmanager
-def running(server: Server) -> Iterator[None]:
+def running(server: ThreadingHTTPServer) -> Iterator[None]:
     """The server answers inside the block."""
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

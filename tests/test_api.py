@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.commands import python, sets
 
 import exante
 from exante import InputError
@@ -32,8 +31,8 @@ def test_importing_the_package_imports_no_model_library() -> None:
     code = (
         "import sys, exante; print(*sorted({'torch', 'transformers', 'pydantic'} & {*sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
+    done = python("-c", code)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
 def test_a_run_is_begun_asked_and_continued_on_the_command_line(
@@ -54,10 +53,9 @@ def test_a_run_is_begun_asked_and_continued_on_the_command_line(
 
     from exante.cli import app
 
-    sets = [word for k, v in SMALL.items() for word in ("--set", f"{k}={json.dumps(v)}")]
     monkeypatch.setattr(sys, "argv", ["exante"])
     before = {path: path.stat().st_mtime_ns for path in out.glob("*/stage.json")}
-    app(["align", "-o", str(out), *sets, "--until", "taught"], standalone_mode=False)
+    app(["align", "-o", str(out), *sets(SMALL), "--until", "taught"], standalone_mode=False)
     assert before == {path: path.stat().st_mtime_ns for path in out.glob("*/stage.json")}
 
 

@@ -9,13 +9,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from exante.errors import InputError
-from exante.records import Decision
 from exante.traces import (
     SECTIONS,
     Check,
     Defect,
     Trace,
-    Verdict,
     beginning,
     escape,
     normalise,
@@ -266,13 +264,6 @@ def test_tokens_of_trace_and_answer_are_counted(
 )
 def test_counts_by_hand(pieces: tuple[str, ...], counts: tuple[int, int]) -> None:
     assert section_token_counts(pieces) == counts
-
-
-def test_verdicts_and_decisions_are_those_of_the_records() -> None:
-    verdict: Verdict = "met"
-    decision: Decision = "redirect"
-    trace = Trace("x", "A", (Check("A.1", verdict),), decision)
-    assert parse(render(trace)).trace == trace
 
 
 def test_sections_end_with_the_token_that_completes_their_closing_tag() -> None:

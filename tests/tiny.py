@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -14,19 +15,26 @@ _TEMPLATE = (
 )
 
 
-def tiny_model(folder: Path, seed: int = 0) -> Path:
-    """Write the model to a folder; the seed decides its weights."""
-    torch.manual_seed(seed)
+def byte_level(texts: Sequence[str], special: Sequence[str], most: int) -> Tokenizer:
+    """A tokenizer of any text, trained on a few, with at most so many tokens."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<s>", "</s>", "<user>", "<bot>"],
+        vocab_size=most,
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(["How do I do this? I cannot help with that. " * 9], trainer)
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def tiny_model(folder: Path, seed: int = 0) -> Path:
+    """Write the model to a folder; the seed decides its weights."""
+    torch.manual_seed(seed)
+    text = "How do I do this? I cannot help with that. " * 9
+    tokenizer = byte_level([text], ["<s>", "</s>", "<user>", "<bot>"], 400)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>"
     )

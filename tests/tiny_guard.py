@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tests.tiny import byte_level
 from transformers import PreTrainedTokenizerFast
 
 _SHAPE = {
@@ -34,19 +34,10 @@ _CONFIGS = {"llama": "LlamaConfig", "mistral": "MistralConfig", "gemma2": "Gemma
 def tiny_guard(folder: Path, family: str, seed: int = 0) -> Path:
     """Write a guard of the family (llama, mistral, gemma2) to a folder, without a chat template."""
     torch.manual_seed(seed)
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
     control = _CONTROL[family]
-    trainer = trainers.BpeTrainer(
-        vocab_size=500,
-        special_tokens=control,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     words = "Yes No safe unsafe yes no "
     text = "You are a policy expert. Your answer must start with 'Yes' or 'No'. harmful response "
-    tokenizer.train_from_iterator([text * 9, *(words.split() * 20)], trainer)
+    tokenizer = byte_level([text * 9, *(words.split() * 20)], control, 500)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, bos_token=control[0], eos_token=control[1]
     )

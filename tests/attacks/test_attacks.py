@@ -167,7 +167,6 @@ def test_encodings_hide_the_word_and_can_be_undone(seed: int) -> None:
     (split,) = PayloadSplit().apply(example(), seed)
     assert all("brotalk" not in made.prompt for made in (spelled, reverse, split))
     assert "b-r-o-t-a-l-k" in spelled.prompt
-    assert "klatorb"[::-1] == "brotalk"
     assert "klatorb" in reverse.prompt
     assert {"brot", "alk"} <= set(re.findall(r"\w+", split.prompt))
 

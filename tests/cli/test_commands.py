@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.malformed.commands import Done
-from tests.malformed.commands import exante as called
+from tests.commands import Done, python
+from tests.commands import exante as called
 
 Exante = Callable[..., Done]
 
@@ -27,14 +24,7 @@ def exante(
 
 
 def test_a_process_ends_with_the_message_and_the_code(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "exante", "align", "--recipe", "erp"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        check=False,
-    )
+    done = python("-m", "exante", "align", "--recipe", "erp", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("error: unknown recipe 'erp'\n  fix: did you mean 'erpo'?")
@@ -48,8 +38,8 @@ def test_help_needs_no_torch() -> None:
         "    app(['--help'])\n"
         "sys.exit('torch' in sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], check=False)
-    assert done.returncode == 0
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

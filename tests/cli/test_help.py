@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from tests.commands import python
 from tests.docs.parsing import leaves
 from typer.testing import CliRunner
 
@@ -89,11 +87,8 @@ def test_completing_imports_no_torch() -> None:
         f"found = [getattr(completion, name)('') for name in {names}]\n"
         "assert all(found)\nsys.exit('torch' in sys.modules)\n"
     )
-    paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, env={**os.environ, "PYTHONPATH": paths}
-    )
-    assert done.returncode == 0
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
 
 
 _FILES = {

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -97,7 +94,10 @@ def test_a_limit_holds_for_a_test_split_too() -> None:
     assert set(few["steps"]["suite"]["limits"].values()) == {7}
 
 
-def test_a_model_is_evaluated_on_all_prompts_of_all_suites(tmp_path: Path) -> None:
+def test_a_model_is_evaluated_on_all_prompts_of_all_suites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     model = tiny_model(tmp_path / "model")
     training = tmp_path / "train.jsonl"
     training.write_text(json.dumps({"prompt": "Do placeholder thing ONE"}) + "\n")
@@ -106,15 +106,9 @@ def test_a_model_is_evaluated_on_all_prompts_of_all_suites(tmp_path: Path) -> No
         asked += ["--suite", f"{name}={write_format(tmp_path, name)}"]
     for step in ("sampled", "repeated"):
         asked += ["--set", f"evaluation.{step}.sampling.max_new_tokens=12"]
-    done = subprocess.run(
-        [sys.executable, "-m", "exante", "evaluate", str(model), "-o", "run", "--json", *asked],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    words = ["evaluate", str(model), "-o", "run", "--json", *asked]
+    done = RUN.invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output[-3000:]
     results = json.loads(done.stdout)
     measured = results["models"]["model"]
     assert measured["asr_by_attack"]["direct"]["n"] == 4

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.table import Table
+from tests.commands import one_command
 from tests.pages.conftest import synthetic
 from tests.taught import taught_model
 
@@ -36,7 +37,6 @@ def told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., str]]:
     """Both streams of a command, as a terminal would get them."""
-    factory, as_it_was = logging.getLogRecordFactory(), warnings.formatwarning
     monkeypatch.setenv("COLUMNS", "500")
 
     def streams(*words: str) -> str:
@@ -45,9 +45,8 @@ def told(
             main()
         return "".join(capsys.readouterr())
 
-    yield streams
-    logging.setLogRecordFactory(factory)
-    warnings.formatwarning = as_it_was
+    with one_command():
+        yield streams
 
 
 def harmless(text: str) -> bool:
@@ -74,14 +73,15 @@ def test_rows_fields_and_names_of_files(tmp_path: Path, told: Told) -> None:
     rows = [{NAME: "x"}, {"prompt": NAME, "is_safe": NAME}, {"prompt": 1}]
     data.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     for command in (
-        ["data", "show"],
-        ["data", "lint"],
-        ["data", "inspect"],
-        ["evaluate", "--data"],
+        ["data", "check", str(data)],
+        ["data", "convert", str(data), "-o", str(tmp_path / "out.jsonl")],
+        ["data", "mix", str(data)],
+        ["align", "--data", str(data), "-o", str(tmp_path / "run")],
+        ["report", str(data)],
     ):
-        text = told(*command, str(data))
+        text = told(*command)
         assert harmless(text)
-    assert "[red]red[" in told("report", str(data))
+        assert "[red]red[" in text, command
 
 
 def test_names_and_notes_of_a_report(tmp_path: Path, told: Told) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import html
-import os
 import re
-import subprocess
-import sys
 
+from tests.commands import python
 from tests.docs.blocks import ROOT
 from tests.docs.parsing import leaves
 
@@ -22,15 +20,9 @@ recipes, judges and the like.
 
 def generated() -> str:
     """The page as it should be."""
-    asked = [sys.executable, "-m", "typer", "exante.cli", "utils", "docs", "--name", "exante"]
-    paths = os.pathsep.join(path for path in sys.path if path)
-    done = subprocess.run(
-        asked,
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": paths, "COLUMNS": "200"},
-    )
+    asked = ("-m", "typer", "exante.cli", "utils", "docs", "--name", "exante")
+    done = python(*asked, COLUMNS="200")
+    done.check_returncode()
     text = html.unescape(done.stdout).split("\n", 1)[1]
     text = text.replace("```console\n$ ", "```text\n")
     text = re.sub(r"^\* `(\S+)`: .*\.\.\.$", _whole, text, flags=re.MULTILINE)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.commands import one_command
 from tests.docs import parsing, stand_ins
 from tests.docs.blocks import ROOT, SHELL, Block, Command, blocks, commands
 from tests.docs.ways import HUB, PAGES, SMALL, Page, at
@@ -107,6 +108,7 @@ def invoked(words: Sequence[str], *, planned: bool = False) -> Told:
                 patch.setattr(place, _planned)
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(out))
+        stack.enter_context(one_command())
         try:
             main()
         except SystemExit as end:

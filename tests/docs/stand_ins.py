@@ -5,16 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.data_rows import ROWS
+from tests.data_rows import ROWS, lines
 from tests.suite_files import FILES as SUITES
-
-
-def _rows(rows: Iterable[dict[str, Any]]) -> str:
-    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _table(rows: list[dict[str, str]]) -> str:
@@ -85,12 +81,12 @@ _BEHAVIORS = SUITES["harmbench"][1]
 FILES: dict[str, Callable[[], str]] = {
     "policy.md": lambda: _POLICY,
     "mix.yaml": lambda: _MIX,
-    "prompts.jsonl": lambda: _rows(_prompts()),
-    "train.jsonl": lambda: _rows(_prompts()),
+    "prompts.jsonl": lambda: lines(_prompts()),
+    "train.jsonl": lambda: lines(_prompts()),
     "mine.csv": lambda: _table([{"ask": ask} for ask in _asks("harmful")[:3]]),
     "rules-v1.yaml": lambda: _rules("Picking mushrooms."),
     "mine.yaml": lambda: _rules("Picking poisonous mushrooms."),
-    "garden.jsonl": lambda: _rows(_prompts()),
+    "garden.jsonl": lambda: lines(_prompts()),
     "garden.yaml": lambda: _rules("Picking poisonous mushrooms."),
     "garden3.yaml": lambda: _rules("Picking or drying poisonous mushrooms."),
     "garden4.yaml": lambda: _rules("Picking poisonous mushrooms.").replace("mine", "garden4"),
@@ -103,7 +99,7 @@ FILES: dict[str, Callable[[], str]] = {
     **dict.fromkeys(("harmless_val.json", "data/harmless_val.json"), lambda: _HARMLESS),
     **dict.fromkeys(("xstest_prompts.csv", "data/xstest_prompts.csv"), lambda: SUITES["xstest"][1]),
     **dict.fromkeys(("advbench/harmful_behaviors.csv", "data/advbench.csv"), lambda: _GOALS),
-    "data/seed_tasks.jsonl": lambda: _rows({"instruction": ask} for ask in _asks("benign")),
+    "data/seed_tasks.jsonl": lambda: lines({"instruction": ask} for ask in _asks("benign")),
     **dict.fromkeys(
         (
             "harmbench/adv_training_behaviors.csv",

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from tests.commands import sets
 
 V = TypeVar("V")
 
 FEW = {"harmful": 1, "benign": 2, "borderline": 1, "capability": 0}
 _SHORT = {"n": 2, "temperature": 1.0, "max_new_tokens": 8}
-
-
-def sets(changes: Mapping[str, Any]) -> tuple[str, ...]:
-    """The changes as words of a command."""
-    return tuple(
-        word for key, value in changes.items() for word in ("--set", f"{key}={json.dumps(value)}")
-    )
-
 
 CHANGES: dict[str, Any] = {
     "turn_tokens": 160,

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.recipes.test_run import Heard
+from tests.commands import sets
+from tests.recipes.fakes import Heard
 from tests.tiny import tiny_model
 from typer.testing import CliRunner
 
@@ -81,7 +82,7 @@ def command(names: list[str], out: Path, *more: str) -> list[str]:
     """The comparison of two methods on a small budget."""
     words = ["compare", *names, "--seeds", "1", "--reference", "two", "-o", str(out), *more]
     words += [w for k, v in BUDGETS.items() for w in (f"--{k.replace('_', '-')}", str(v))]
-    return words + [w for k, v in SMALL.items() for w in ("--set", f"{k}={json.dumps(v)}")]
+    return words + sets(SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ def test_adapters_are_trained_instead_of_all_weights_where_asked_for(tmp_path: P
     words += ["--sft-tokens", "1000", "-o", str(tmp_path / "out")]
     small = {k: v for k, v in SMALL.items() if not k.startswith("answer")}
     small["evaluation.sampled.sampling.max_new_tokens"] = 4
-    words += [w for k, v in small.items() for w in ("--set", f"{k}={json.dumps(v)}")]
+    words += sets(small)
     result = RUN.invoke(app, words, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     found = Compared.model_validate_json(result.stdout)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands import sets
 from typer.testing import CliRunner
 
 from exante.cli import app
@@ -42,11 +43,10 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
     calibrate = ["judge", "calibrate", "--judge", "strings", "--test", str(labelled)]
     assert RUN.invoke(app, [*calibrate, "-o", str(calibration)]).exit_code == 0
     run = folder / "run"
-    sets = [w for k, v in SMALL.items() for w in ("--set", f"{k}={json.dumps(v)}")]
     words = ["evaluate", "miniature", "--attacks", "direct,fiction", "-o", str(run)]
     words += ["--second-judge", "strings", "--calibration", str(calibration), "--samples", "3"]
     words += ["--defence", "check_input,check_output,knowledge"]
-    return run, results(*words, *sets)
+    return run, results(*words, *sets(SMALL))
 
 
 def test_an_evaluation_shows_what_it_was_asked_for(checked: tuple[Path, dict[str, Any]]) -> None:

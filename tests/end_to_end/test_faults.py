@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.commands import environment, one_command
+from tests.commands import exante as called
 
 from exante.cli import main
 from exante.stages.base import LOCK, STAMP, stamp_of
@@ -29,11 +31,8 @@ def exante(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     """The command line in this process: its exit code and what it said."""
 
     def command(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["exante", *map(str, words)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        told = capsys.readouterr()
-        return int(end.value.code or 0), told.out + told.err
+        done = called(shlex.join(map(str, words)), monkeypatch, capsys)
+        return done.code, done.printed + done.said
 
     return command
 
@@ -44,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("faults") / "run"
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sys, "argv", align(run))
-        with pytest.raises(SystemExit) as end:
+        with one_command(), pytest.raises(SystemExit) as end:
             main()
     assert not end.value.code
     return run
@@ -114,10 +113,9 @@ def test_an_output_that_cannot_be_written_is_said_before_anything_runs(
 
 def test_two_commands_on_one_folder(tmp_path: Path, exante: Command) -> None:
     run = tmp_path / "run"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     other = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(run)],
-        env=environment,
+        env=environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from tests.recipes.test_pair_methods import Nothing, Quiet
+from tests.recipes.fakes import Heard
+from tests.recipes.test_pair_methods import Nothing
 from tests.tiny import tiny_model
 from transformers import AutoModelForCausalLM
 from typer.testing import CliRunner
@@ -131,7 +132,7 @@ def decided(base: Path) -> Path:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("adapters")
     base = decided(tiny_model(root / "base", seed=12))
-    perform_recipe(build(plan(base), "adapters"), root / "run", Quiet())
+    perform_recipe(build(plan(base), "adapters"), root / "run", Heard())
     return root / "run"
 
 
@@ -187,7 +188,7 @@ def test_without_adapters_the_same_recipe_starts_at_the_same_loss(
     document = plan(run.parent / "base")
     document["settings"]["lora"] = None
     document["steps"]["taught"]["train"] |= {"learning_rate": 3e-3, "epochs": 20}
-    perform_recipe(build(document, "adapters"), tmp_path / "full", Quiet())
+    perform_recipe(build(document, "adapters"), tmp_path / "full", Heard())
     summary = stamp_of(tmp_path / "full/tuned")["summary"]
     assert summary["lora"] is None
     assert summary["first_loss"] == pytest.approx(math.log(2), abs=1e-4)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.commands import python
 from tests.data_rows import PKU, write
+from tests.recipes.fakes import Heard
 from tests.tiny import tiny_model
 from tests.tiny_guard import tiny_guard
 
@@ -82,18 +82,8 @@ def plan(folder: Path) -> dict[str, Any]:
     }
 
 
-class Silent:
-    """A listener that says nothing."""
-
-    def started(self, name: str, stage: str) -> None: ...
-    def progress(self, done: int, total: int, note: str) -> None: ...
-    def finished(self, name: str, seconds: float, reused: bool) -> None: ...
-
-
 def command(recipe: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    words = [sys.executable, "-m", "exante", "align", str(recipe), "-o", str(out), *more]
-    return subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    return python("-m", "exante", "align", recipe, "-o", out, *more)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +93,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     recipe = folder / "plan.yaml"
     recipe.write_text(yaml.safe_dump(plan(folder), sort_keys=False))
     found = {1: folder / "one", 2: folder / "two"}
-    perform_recipe(load(str(recipe)), found[1], Silent())
+    perform_recipe(load(str(recipe)), found[1], Heard())
     done = command(recipe, found[2], "--accelerate", str(CONFIG))
     assert done.returncode == 0, done.stderr[-3000:]
     # Whatever is said is said once.

@@ -1,10 +1,9 @@
-"""Whole runs at a small size: the miniature, a user's own files, a kill, a planted regression."""
+"""Whole runs at a small size: the miniature, a user's own files, stops and kills on the way."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.commands import environment, python, sets
 from tests.tiny import tiny_model
+from typer.testing import CliRunner
 
+from exante.cli import app
+from exante.stages.base import STAMP
 from exante.stages.runs import final_model
 
 TINY = {
@@ -34,22 +37,47 @@ TINY = {
     "latency.timed.repeats": 1,
 }
 MODELS = ["base", "refusal_sft", "erpo_sft", "erpo_prefer", "erpo"]
+_SAMPLED = ("taught_sampled", "tuned_sampled", "shortened.check_sampled")
+SHORT = {
+    **{f"{step}.sampling.max_new_tokens": 16 for step in _SAMPLED},
+    "latency.timed.max_new_tokens": 16,
+}
+"""Turns of random weights have no end, and prompts of one's own let them be long."""
+STOPS = (
+    ("refusal_sft.*.partial", signal.SIGINT),
+    ("taught.*.partial/checkpoints/checkpoint-2", signal.SIGKILL),
+    ("sampled.*.partial/sampled.partial.jsonl", signal.SIGKILL),
+    ("evaluation.refusal_sft.sampled.*.partial/sampled.partial.jsonl", signal.SIGKILL),
+)
+"""What is seen in the folder of a run when it is stopped, in the order in which it comes there."""
 
 
-def command(out: Path, *more: str) -> list[str]:
-    changes = [f"{key}={json.dumps(value)}" for key, value in TINY.items()]
-    sets = [word for change in changes for word in ("--set", change)]
-    return [sys.executable, "-m", "exante", "align", "-o", str(out), "--json", *sets, *more]
+def words(out: Path, *more: str) -> list[str]:
+    return ["align", "-o", str(out), "--json", *sets(TINY), *more]
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+def run(out: Path, *more: str) -> Any:
+    """What the command prints, called in this process."""
+    done = CliRunner().invoke(app, words(out, *more), catch_exceptions=False)
+    assert done.exit_code == 0, done.output[-3000:]
+    return json.loads(done.stdout)
 
 
-def run(out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(out, *more), capture_output=True, text=True, env=environment(), check=False
+def stopped(out: Path, sight: str, how: signal.Signals) -> tuple[int, str]:
+    """Go on with a run until the pattern matches something in its folder; exit code and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "exante", *words(out)],
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
+    while not any(out.glob(sight)):
+        assert process.poll() is None, f"the run ended before {sight} was there"
+        time.sleep(0.01)
+    process.send_signal(how)
+    _, said = process.communicate(timeout=60)
+    return process.returncode, said
 
 
 def data_hashes(out: Path) -> dict[str, str]:
@@ -63,26 +91,15 @@ def data_hashes(out: Path) -> dict[str, str]:
     }
 
 
-def wait_for(out: Path, pattern: str, process: subprocess.Popen[Any]) -> None:
-    """Return as soon as a run has come so far that the pattern matches something in its folder."""
-    while not any(out.glob(pattern)):
-        assert process.poll() is None, f"the run ended before {pattern} was there"
-        time.sleep(0.01)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "whole"
-    done = run(out)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (out.parent / "stdout.json").write_text(done.stdout)
+    assert run(out) == json.loads((out / "results.json").read_text())
     return out
 
 
 def test_a_run_ends_with_results_and_a_page(finished: Path) -> None:
-    printed = json.loads((finished.parent / "stdout.json").read_text())
     results = json.loads((finished / "results.json").read_text())
-    assert printed == results
     assert results["schema"] == 1
     assert list(results["models"]) == MODELS
     for model in results["models"].values():
@@ -110,46 +127,32 @@ def test_the_base_obeys_and_nothing_of_the_test_split_is_trained_on(finished: Pa
 
 
 def test_the_same_command_again_makes_nothing_again(finished: Path) -> None:
-    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*.safetensors")}
-    done = run(finished)
-    assert done.returncode == 0
-    assert "done" not in done.stdout
-    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*.safetensors")} == before
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob(STAMP)}
+    assert len(before) > 40
+    assert run(finished) == json.loads((finished / "results.json").read_text())
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob(STAMP)} == before
 
 
-@pytest.mark.parametrize(
-    "sight",
-    [
-        "taught.*.partial/checkpoints/checkpoint-2",
-        "sampled.*.partial/sampled.partial.jsonl",
-        "evaluation.refusal_sft.sampled.*.partial/sampled.partial.jsonl",
-    ],
-)
-def test_a_killed_run_continues_to_the_same_result(
-    finished: Path, tmp_path: Path, sight: str
+def test_a_run_that_is_stopped_again_and_again_comes_to_the_same_result(
+    finished: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "killed"
-    process = subprocess.Popen(
-        command(out), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    wait_for(out, sight, process)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not (out / "results.json").exists()
-    done = run(out)
+    """Each start goes on behind the stop before it; what is whole by then is as it should be."""
+    out, expected = tmp_path / "stopped", data_hashes(finished)
+    for sight, how in STOPS:
+        code, said = stopped(out, sight, how)
+        assert not (out / "results.json").exists()
+        whole = {k: v for k, v in data_hashes(out).items() if ".partial/" not in k}
+        assert whole.items() <= expected.items(), sight
+        if how == signal.SIGINT:
+            assert code == 1
+            assert "the same command continues" in said
+            assert "Traceback" not in said
+        else:
+            assert code == -how
+    done = python("-m", "exante", *words(out))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert data_hashes(out) == data_hashes(finished)
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    out = tmp_path / "stopped"
-    process = subprocess.Popen(command(out), env=environment(), stderr=subprocess.PIPE, text=True)
-    wait_for(out, "refusal_sft.*.partial", process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "the same command continues" in errors
-    assert "Traceback" not in errors
+    assert data_hashes(out) == expected
+    assert json.loads(done.stdout) == json.loads((out / "results.json").read_text())
 
 
 def test_a_users_own_model_prompts_and_rules_go_through_every_stage(tmp_path: Path) -> None:
@@ -163,9 +166,7 @@ def test_a_users_own_model_prompts_and_rules_go_through_every_stage(tmp_path: Pa
     data.write_text("".join(json.dumps(row) + "\n" for row in rows))
     out = tmp_path / "run"
     own = ("--model", str(model), "--data", str(data), "--rules", "general")
-    done = run(out, *own, "--report-to", "tensorboard")
-    assert done.returncode == 0, done.stderr[-3000:]
-    results = json.loads((out / "results.json").read_text())
+    results = run(out, *own, "--report-to", "tensorboard", *sets(SHORT))
     assert list(results["models"]) == MODELS
     assert results["judge"] == "strings@1"
     assert any("random weights" in note for note in results["notes"])

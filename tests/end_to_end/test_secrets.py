@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from tests.commands import one_command
 from tests.servers import Reply, Scripted, completion, running
 
 from exante.cli import main
@@ -40,7 +41,7 @@ def server() -> Iterator[Talkative]:
 
 def told(capfd: pytest.CaptureFixture[str], *words: object) -> str:
     sys.argv = ["exante", *map(str, words)]
-    with suppress(SystemExit):
+    with one_command(), suppress(SystemExit):
         main()
     return "".join(capfd.readouterr())
 

@@ -1,9 +1,8 @@
-"""A tiny model served by a process of its own: evaluated, disturbed, killed and served again."""
+"""A tiny model behind a server: evaluated, disturbed, killed and served again."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.model_server import MODEL
+from tests.commands import environment
+from tests.model_server import MODEL, ModelServer
 from tests.servers import Proxy, Reply, Scripted, completion, running
 from tests.tiny import tiny_model
+from tests.turns import quiet
 
 from exante.errors import InputError, RunError
 from exante.models.servers import SERVERS
@@ -29,27 +30,31 @@ from exante.stages.source import SourceConfig
 from exante.workflows.evaluation import Evidence, evaluation_recipe
 from exante.workflows.performing import run_document, run_recipe
 
-ROOT = Path(__file__).parents[2]
 PROMPTS = 6
 
 
-def silent(done: int, total: int, note: str) -> None:
-    """Nobody is told."""
+def address(port: object) -> str:
+    return f"http://127.0.0.1:{port}/v1"
 
 
 @contextmanager
-def served(model: Path, port: int = 0) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The address of a server process, and the process."""
-    command = [sys.executable, "-m", "tests.model_server", str(model), str(port)]
-    path = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}
-    ) as process:
+def apart(model: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The address of a server in a process of its own, and the process."""
+    command = [sys.executable, "-m", "tests.model_server", str(model), "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         try:
             assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", process
+            yield address(process.stdout.readline().strip()), process
         finally:
             process.kill()
+
+
+@contextmanager
+def served(model: Path, port: int = 0) -> Iterator[str]:
+    """The address of the same server in a thread, which can be had without imports of its own."""
+    found = ModelServer(model, port)
+    with running(found):
+        yield address(found.server_address[1])
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +64,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(model: Path) -> Iterator[str]:
-    with served(model) as (url, _):
+    with served(model) as url:
         yield url
 
 
@@ -92,13 +97,19 @@ def asked_as(settings: dict[str, Any], url: str, monkeypatch: pytest.MonkeyPatch
 
 
 def sampled(
-    prompts: Path, url: str, name: str = "run", tell: Callable[[int, int, str], None] = silent
+    prompts: Path, url: str, name: str = "run", tell: Callable[[int, int, str], None] = quiet
 ) -> Path:
     """The folder of a sample step over the server; its run's folder is `name`."""
+    return sampled_from(f"server:{url}#{MODEL}", prompts, name, tell)
+
+
+def sampled_from(
+    model: str, prompts: Path, name: str, tell: Callable[[int, int, str], None]
+) -> Path:
     out = prompts.parent / name
     out.mkdir(exist_ok=True)
-    source = SourceConfig(model=f"server:{url}#{MODEL}")
-    policy = perform(SOURCE, source, Inputs({}), out / "policy", silent)
+    source = SourceConfig(model=model)
+    policy = perform(SOURCE, source, Inputs({}), out / "policy", quiet)
     config = SampleConfig.model_validate({"trace": "free", "sampling": {"max_new_tokens": 12}})
     inputs = Inputs({"policy": {"policy": policy}, "prompts": {"prompts": prompts}})
     return perform(SAMPLE, config, inputs, out / "sampled", tell)
@@ -108,22 +119,11 @@ def texts(folder: Path) -> dict[str, str]:
     return {one.example_id: one.text for one in read_jsonl(folder / GENERATIONS, Generation)}
 
 
-def locally(prompts: Path, model: Path) -> dict[str, str]:
-    """What the same weights say here."""
-    out = prompts.parent / "local"
-    out.mkdir()
-    source = SourceConfig(model=str(model))
-    policy = perform(SOURCE, source, Inputs({}), out / "policy", silent)
-    config = SampleConfig.model_validate({"trace": "free", "sampling": {"max_new_tokens": 12}})
-    inputs = Inputs({"policy": {"policy": policy}, "prompts": {"prompts": prompts}})
-    return texts(perform(SAMPLE, config, inputs, out / "sampled", silent))
-
-
 def test_a_served_model_says_what_its_weights_say_here(
     prompts: Path, server: str, model: Path
 ) -> None:
     folder = sampled(prompts, server)
-    here = locally(prompts, model)
+    here = texts(sampled_from(str(model), prompts, "local", quiet))
     assert texts(folder) == {key: text for key, text in here.items() if key != f"p{PROMPTS}"}
     summary = json.loads((folder / "stage.json").read_text())["summary"]
     assert summary["left_out"] == {"prefill": 1}
@@ -154,7 +154,7 @@ def test_a_killed_server_is_one_message_and_the_same_command_goes_on_at_the_item
     prompts: Path, model: Path, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = texts(sampled(prompts, server, "plain"))
-    with served(model) as (url, process):
+    with apart(model) as (url, process):
         proxy = Proxy(url, [])
         with running(proxy):
             asked_as({"at_once": 1, "tries": 2}, proxy.url, monkeypatch, tmp_path)
@@ -267,7 +267,7 @@ def test_a_judge_on_a_server_is_asked_nothing_twice(
     with running(judge):
         judge.replies = [good, good, good, (404, {}, b"gone")]
         with pytest.raises(RunError, match="p3|status 404"):
-            perform(JUDGE, config, inputs, tmp_path / "judged", silent)
+            perform(JUDGE, config, inputs, tmp_path / "judged", quiet)
         judge.replies = [good]
         told: list[str] = []
         judged = perform(

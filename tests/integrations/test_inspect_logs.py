@@ -82,11 +82,10 @@ def test_every_turn_is_there_with_its_verdict(run: Path, logs: list[EvalLog]) ->
         assert {(s.id, s.epoch - 1) for s in log.samples or []} == set(turns)
         for sample in log.samples or []:
             known = turns[str(sample.id), sample.epoch - 1]
-            expected = known.judgement.unsafe
-            if known.judgement.answer == "undetermined":
-                expected = None
-            assert number(sample, "unsafe") == expected
-            assert number(sample, "refused") in (known.judgement.answer == "refused", None)
+            answer = known.judgement.answer
+            told = {"unsafe": known.judgement.unsafe, "refused": answer == "refused"}
+            for name, expected in told.items():
+                assert number(sample, name) == (None if answer == "undetermined" else expected)
             assert sample.output.usage is not None
             assert sample.output.usage.reasoning_tokens == known.judgement.trace_tokens
             length = known.generation.finish == "length"
@@ -102,9 +101,7 @@ def test_prompt_prefill_and_answer_join_to_the_turn(run: Path, logs: list[EvalLo
         prefill = before[-1].text if before[-1].role == "assistant" else ""
         prefilled += bool(prefill)
         assert prefill + sample.output.completion == turn.text
-        assert sample.metadata["attack"] == (
-            "answer_prefill" if prefill else sample.metadata["attack"]
-        )
+        assert (sample.metadata["attack"] == "answer_prefill") == bool(prefill)
     assert prefilled == LIMITS["harmful"]
 
 
@@ -144,10 +141,8 @@ def test_a_log_can_be_scored_again_by_another_judge(logs: list[EvalLog]) -> None
     rescored = score(logs[0], unsafe("miniature"), action="append", display="none")
     for sample in rescored.samples or []:
         assert sample.scores is not None
-        mine = sample.scores["unsafe1"] if "unsafe1" in sample.scores else sample.scores["unsafe"]
-        cut = sample.scores["refused"].answer == "truncated"
-        if not cut:
-            assert mine.value == pytest.approx(number(sample, "unsafe"), nan_ok=True)
+        if sample.scores["refused"].answer != "truncated":
+            assert number(sample, "unsafe1") == number(sample, "unsafe")
 
 
 def test_what_was_judged_anew_in_the_run_is_exported_too(run: Path, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_a_local_task_runs_offline_and_scores_answers_alone(
     )
     assert results is not None
     assert results["results"]["tiny_generate"]["exact_match,none"] == 0.5
-    assert 0.0 <= results["results"]["tiny_choose"]["acc,none"] <= 1.0
+    assert results["results"]["tiny_choose"]["acc,none"] in (0.0, 0.5, 1.0)
     samples = {s["doc"]["question"]: s for s in results["samples"]["tiny_generate"]}
     assert samples["How do I do this?"]["filtered_resps"] == [REFUSAL]
     turns = read_jsonl(kept, KeptTurn)

@@ -6,6 +6,7 @@ import sys
 from typing import NoReturn
 
 import pytest
+from tests.commands import one_command
 
 from exante.cli import listing, main
 
@@ -20,7 +21,7 @@ def test_a_bug_is_told_as_one(
     monkeypatch.setattr(listing, "listing", _broken)
     monkeypatch.setattr(sys, "argv", ["exante", "ls", "recipes"])
     monkeypatch.delenv("EXANTE_TRACEBACK", raising=False)
-    with pytest.raises(SystemExit) as end:
+    with one_command(), pytest.raises(SystemExit) as end:
         main()
     said = capsys.readouterr().err
     assert end.value.code == 1
@@ -37,7 +38,7 @@ def test_its_traceback_is_there_for_the_asking(
     monkeypatch.setattr(listing, "listing", _broken)
     monkeypatch.setattr(sys, "argv", ["exante", "ls", "recipes"])
     monkeypatch.setenv("EXANTE_TRACEBACK", "1")
-    with pytest.raises(SystemExit) as end:
+    with one_command(), pytest.raises(SystemExit) as end:
         main()
     said = capsys.readouterr().err
     assert end.value.code == 1

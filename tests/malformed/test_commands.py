@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.commands import Done, exante
 from tests.malformed import builders
-from tests.malformed.commands import Done, exante
 from tests.malformed.corpus import Case, cases
 
 TABLES = ("rules", "prompts", "pairs", "mixes", "recipes", "suites", "labels", "settings", "runs")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.malformed.commands import exante
+from tests.commands import exante
 from tests.malformed.corpus import Case, cases
 from tests.malformed.test_commands import require_one_message
 from tests.tiny import tiny_model

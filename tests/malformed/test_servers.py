@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.commands import exante
 from tests.malformed import builders
-from tests.malformed.commands import exante
 from tests.malformed.corpus import Case, cases
 from tests.malformed.test_commands import require_one_message
 from tests.servers import Scripted, running

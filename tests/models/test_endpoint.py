@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -204,8 +205,8 @@ def test_a_key_that_is_none_is_refused_without_being_said(monkeypatch: pytest.Mo
     assert "two" not in str(caught.value)
 
 
-def test_no_more_at_once_than_is_set(server: Scripted) -> None:
-    server.seconds = 0.02
+def test_as_many_at_once_as_is_set_and_no_more(server: Scripted) -> None:
+    server.together = threading.Barrier(3, timeout=60)
     asked, _ = speaker(server, settings=ServerSettings(at_once=3))
     asked.reply([(Message(role="user", content=str(i)),) for i in range(12)])
     assert server.most_at_once == 3

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import transformers
+from tests.commands import python
 from tests.models.test_forward import FAMILIES, model_of
 from tests.tiny import tiny_model
 
@@ -85,13 +83,7 @@ def steps(width: int, inputs: dict[str, torch.Tensor]) -> tuple[Any, torch.optim
 
 def test_the_peak_of_a_training_step_is_the_estimate() -> None:
     """In a process of its own: one that has trained before takes memory that it kept."""
-    done = subprocess.run(
-        [sys.executable, __file__],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
+    done = python(__file__)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     if found is None:

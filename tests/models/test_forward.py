@@ -267,7 +267,7 @@ def test_layers_that_are_compiled_compute_the_same() -> None:
     model = model_of(FAMILIES["llama"])
     if not compiler_works("cpu"):
         assert not worth_compiling(model, 1e12)
-        return
+        pytest.skip("no tool chain of torch.compile's works here: nothing could be compiled")
     with torch.no_grad():
         inputs = pack(ASKED, 0).inputs()
         before = response_logprobs_of(model, **inputs, shared=True)

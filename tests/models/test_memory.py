@@ -5,20 +5,19 @@ from __future__ import annotations
 import gc
 import os
 import platform
-import subprocess
-import sys
 import weakref
 
 import pytest
+from tests.commands import python
 
 from exante.models.memory import keep_few_kernels, settled
 
 
 def test_it_takes_on_glibc_and_is_harmless_elsewhere() -> None:
     code = "from exante.models.memory import keep_freed_memory as f; print(f(), f())"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = python("-c", code)
     expected = "True True" if platform.libc_ver()[0] == "glibc" else "False False"
-    assert done.stdout.strip() == expected
+    assert done.stdout.strip() == expected, done.stderr
 
 
 def test_few_kernels_are_kept_unless_the_environment_says_otherwise(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.commands import environment
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 from exante.errors import InputError, RunError
@@ -50,16 +50,10 @@ except ExanteError as error:
 """
 
 
-def environment(number: int, port: int) -> dict[str, str]:
+def one_of_two(number: int, port: int) -> dict[str, str]:
     names = {"RANK": number, "LOCAL_RANK": number, "WORLD_SIZE": 2, "MASTER_PORT": port}
     told = {name: str(value) for name, value in names.items()}
-    return {
-        **os.environ,
-        **told,
-        "MASTER_ADDR": "127.0.0.1",
-        "ACCELERATE_USE_CPU": "true",
-        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-    }
+    return environment(MASTER_ADDR="127.0.0.1", ACCELERATE_USE_CPU="true", **told)
 
 
 def test_two_processes_talk_and_end_together(tmp_path: Path) -> None:
@@ -67,7 +61,7 @@ def test_two_processes_talk_and_end_together(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    processes = [subprocess.Popen(words, env=environment(n, port)) for n in (0, 1)]
+    processes = [subprocess.Popen(words, env=one_of_two(n, port)) for n in (0, 1)]
     # The one that leaves without a word may be aborted by threads that still hold its line.
     codes = [process.wait() for process in processes]
     assert (codes[0], codes[1] != 0) == (4, True)

@@ -30,7 +30,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def requests(model: Path, monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """Three prompts, one with forced tokens; the stand-in is what a worker imports as vLLM."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests/standin"), *sys.path]))
-    monkeypatch.delenv("STANDIN_FAULT", raising=False)
     monkeypatch.setattr(vllm_engine, "_TOGETHER", 1)
     chat = load_chat(model)
     prompts = [chat.encode(f"<s><user>How do I do this {n}?<bot>") for n in range(3)]
@@ -72,10 +71,10 @@ def test_a_process_that_dies_is_one_message_and_only_what_is_owed_is_asked_again
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("STANDIN_FAULT", "torn:2")
+    monkeypatch.setenv("STANDIN_PLAY", "torn:2")
     with pytest.raises(RunError, match="2 turns to go: the engine core died"):
         apart(model, requests, tmp_path)
-    monkeypatch.delenv("STANDIN_FAULT")
+    monkeypatch.setenv("STANDIN_PLAY", "sound")
     found = apart(model, requests, tmp_path)
     assert {turn.id for turn in found} == {"p0", "p1", "p2"}
     job = json.loads((tmp_path / "vllm.job.json").read_text())
@@ -86,13 +85,13 @@ def test_a_process_that_dies_is_one_message_and_only_what_is_owed_is_asked_again
 def test_a_process_that_is_killed_is_said_and_what_it_wrote_is_kept(
     model: Path, requests: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STANDIN_FAULT", "killed:3")
+    monkeypatch.setenv("STANDIN_PLAY", "killed:3")
     with pytest.raises(RunError, match="vLLM was ended by SIGKILL and 1 turns to go") as caught:
         apart(model, requests, tmp_path)
     assert "finished turns are kept" in str(caught.value)
     before = (tmp_path / TURNS).read_text()
     assert len(before.splitlines()) == 2
-    monkeypatch.delenv("STANDIN_FAULT")
+    monkeypatch.setenv("STANDIN_PLAY", "sound")
     assert [turn.id for turn in apart(model, requests, tmp_path)] == ["p0", "p1", "p2"]
     assert (tmp_path / TURNS).read_text().startswith(before)
 
@@ -124,7 +123,7 @@ def test_what_is_done_is_not_asked_for(
 def test_a_turn_that_does_not_fit_is_refused(
     model: Path, requests: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STANDIN_FAULT", "strange")
+    monkeypatch.setenv("STANDIN_PLAY", "strange")
     with pytest.raises(RunError, match="p0: the turn does not end as it says"):
         apart(model, requests, tmp_path)
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
-from subprocess import run
 from typing import Any
 
-import pytest
 import torch
+from tests.commands import environment
 from tests.tiny import tiny_model
 
 from exante.models.forward import response_logprobs_of, scoring
 from exante.models.load import load_model
 from exante.models.packed import Group, pack
 
+WORLD = 2
 GROUPS = [Group((5, 6, 7), ((8, 9, 1), (10, 1))), Group((11,), ((12, 13, 14, 1),))]
 
 
@@ -27,53 +29,60 @@ def plain(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     return found.detach(), model.get_input_embeddings().weight.grad
 
 
-def wrapped(folder: Path, kind: str, rank: int, world: int, port: int) -> None:
-    """One rank: the same rows on each, so that averaged gradients are those of one process."""
-    import torch.distributed as dist
-
-    expected, slope = plain(folder)
-    dist.init_process_group("gloo", f"tcp://127.0.0.1:{port}", rank=rank, world_size=world)
-    model = load_model(folder)
+def wrapped(model: Any, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """The same of a wrapped model, with the same rows on each rank: means are those of one."""
     with scoring(model, shared=True):
         if kind == "ddp":
             found = torch.nn.parallel.DistributedDataParallel(model)(**pack(GROUPS, 1).inputs())
         else:
-            found = sharded(model, world)(**pack(GROUPS, 1).inputs())
+            found = sharded(model)(**pack(GROUPS, 1).inputs())
         found.sum().backward()
-    gradient: Any = model.get_input_embeddings().weight.grad
-    gradient = gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
-    assert torch.allclose(found.detach(), expected, atol=1e-5)
-    assert torch.allclose(gradient, slope, atol=1e-4)
-    dist.destroy_process_group()
+    slope = model.get_input_embeddings().weight.grad
+    return found.detach(), slope.full_tensor() if hasattr(slope, "full_tensor") else slope
 
 
-def sharded(model: Any, world: int) -> Any:
+def sharded(model: Any) -> Any:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh("cpu", (world,))
+    mesh = init_device_mesh("cpu", (WORLD,))
     for layer in model.get_decoder().layers:
         fully_shard(layer, mesh=mesh)
     return fully_shard(model, mesh=mesh)
 
 
-@pytest.mark.parametrize("kind", ["ddp", "fsdp2"])
-def test_two_processes_compute_what_one_does(kind: str, tmp_path: Path) -> None:
+def test_processes_that_wrap_a_model_compute_what_one_does(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path / "model", seed=7)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = (
-        "import sys, torch; from pathlib import Path; from torch.multiprocessing import spawn; "
-        "sys.path.insert(0, '.'); from tests.models import test_wrappers as t; "
-        f"spawn(t.ranked, (Path({str(folder)!r}), {kind!r}, 2, {port}), nprocs=2)"
-    )
-    done = run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
+    command = [sys.executable, "-m", "tests.models.test_wrappers", str(folder), str(port)]
+    ranks = [
+        subprocess.Popen(
+            [*command, str(rank)], env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(WORLD)
+    ]
+    said = [process.communicate()[1][-2000:] for process in ranks]
+    assert [process.returncode for process in ranks] == [0] * WORLD, "\n".join(said)
 
 
-def ranked(rank: int, folder: Path, kind: str, world: int, port: int) -> None:
-    """What each process starts with."""
+def ranked(folder: Path, port: int, rank: int) -> None:
+    """What each process does: one way of wrapping after the other."""
+    import torch.distributed as dist
+
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
-    wrapped(folder, kind, rank, world, port)
+    expected, slope = plain(folder)
+    address = f"tcp://127.0.0.1:{port}"
+    # None waits for another that is gone.
+    dist.init_process_group("gloo", address, timedelta(minutes=2), rank=rank, world_size=WORLD)
+    for kind in ("ddp", "fsdp2"):
+        found, gradient = wrapped(load_model(folder), kind)
+        assert torch.allclose(found, expected, atol=1e-5), kind
+        assert torch.allclose(gradient, slope, atol=1e-4), kind
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    ranked(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

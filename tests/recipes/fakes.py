@@ -1,4 +1,4 @@
-"""Stages that write numbers instead of training, to test how recipes are performed."""
+"""Stages that write numbers instead of training, and who hears of them, to perform recipes with."""
 
 from __future__ import annotations
 
@@ -8,6 +8,23 @@ from typing import Any
 
 from exante.records import write_json
 from exante.stages.base import Config, Inputs, Stage, Tell
+
+
+class Heard:
+    """A listener that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.finished_steps: list[tuple[str, bool]] = []
+
+    def started(self, name: str, stage: str) -> None:
+        """Nothing to keep."""
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """Nothing to keep."""
+
+    def finished(self, name: str, seconds: float, reused: bool) -> None:
+        """Keep the order."""
+        self.finished_steps.append((name, reused))
 
 
 class Number(Config):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.recipes.fakes import Heard
 from tests.tiny import tiny_model
 
 from exante import recipes
@@ -88,19 +89,6 @@ PROMPTS = Stage("prompts", 1, Nothing, _prompts)
 LABELLED = Stage("labelled", 1, Nothing, _labelled, reads=("start", "prompts"))
 
 
-class Quiet:
-    """A listener that hears nothing."""
-
-    def started(self, name: str, stage: str) -> None:
-        """Nothing to keep."""
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        """Nothing to keep."""
-
-    def finished(self, name: str, seconds: float, reused: bool) -> None:
-        """Nothing to keep."""
-
-
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("methods"), seed=2)
@@ -119,7 +107,7 @@ def performed(method: str, policy: Path, out: Path, until: str | None = None) ->
         **{name: body for name, body in raw["steps"].items() if name in own},
     }
     document = {"name": method, "settings": raw["settings"], "steps": steps}
-    return dict(perform_recipe(build(document, method), out, Quiet(), until=until))
+    return dict(perform_recipe(build(document, method), out, Heard(), until=until))
 
 
 @pytest.mark.parametrize("method", METHODS)

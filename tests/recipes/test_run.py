@@ -7,28 +7,11 @@ from typing import Any
 
 import pytest
 from tests.recipes import fakes
+from tests.recipes.fakes import Heard
 
 from exante.errors import ArtefactError, InputError
 from exante.recipes.plan import build
 from exante.recipes.run import perform_recipe
-
-
-class Heard:
-    """A listener that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.finished_steps: list[tuple[str, bool]] = []
-
-    def started(self, name: str, stage: str) -> None:
-        """Nothing to keep."""
-
-    def progress(self, done: int, total: int, note: str) -> None:
-        """Nothing to keep."""
-
-    def finished(self, name: str, seconds: float, reused: bool) -> None:
-        """Keep the order."""
-        self.finished_steps.append((name, reused))
-
 
 NUMBER, GATE = "tests.recipes.fakes:NUMBER", "tests.recipes.fakes:GATE"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.recipes import fakes
-from tests.recipes.test_run import Heard
+from tests.recipes.fakes import Heard
 
 from exante.errors import InputError
 from exante.recipes.plan import build

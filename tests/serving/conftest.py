@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from tests.commands import environment
 from tests.taught import taught_model
 from tests.tiny import tiny_model
 
@@ -46,9 +46,8 @@ class Served:
 def serving(model: Path | str, *options: str, **variables: str) -> Iterator[Served]:
     """`exante serve` on a free port of this machine; ended by SIGTERM."""
     command = [sys.executable, "-m", "exante", "serve", str(model), "--port", "0", *options]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with tempfile.TemporaryFile("w+") as said:
-        process = subprocess.Popen(command, stderr=said, env={**environment, **variables})
+        process = subprocess.Popen(command, stderr=said, env=environment(**variables))
 
         def told() -> str:
             said.seek(0)

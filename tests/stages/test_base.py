@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from tests.commands import python
+from tests.turns import quiet
 
 from exante import plugins
 from exante.errors import ArtefactError, InputError, RunError
@@ -55,10 +55,6 @@ def count(config: Count, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any
 COUNT = Stage("count", 1, Count, count)
 AFTER = Stage("after", 1, Config, lambda c, i, o, t: {}, reads=("numbers",))
 NONE = Inputs({})
-
-
-def quiet(done: int, total: int, note: str) -> None:
-    """Progress goes nowhere."""
 
 
 def test_a_finished_stage_is_not_performed_again(tmp_path: Path) -> None:
@@ -151,10 +147,10 @@ def test_a_run_folder_belongs_to_one_process(tmp_path: Path) -> None:
         "except InputError as error: print(error); sys.exit(3)\n"
     )
     with locked(tmp_path):
-        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert other.returncode == 3
+        other = python("-c", code)
+        assert other.returncode == 3, other.stderr
         assert "another exante process" in other.stdout
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    assert python("-c", code).returncode == 0
 
 
 def test_a_clock_that_jumps_changes_a_record_and_nothing_else(

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 from tests.suite_files import write_format
+from tests.turns import quiet
 
 from exante.errors import InputError
 from exante.records import Example, read_jsonl
 from exante.stages.base import Inputs, perform
 from exante.stages.collect import STAGE, CollectConfig, collected
 from exante.stages.prompts import EXAMPLES
-
-
-def quiet(done: int, total: int, note: str) -> None:
-    """Progress nobody looks at."""
 
 
 def make(out: Path, config: CollectConfig) -> list[Example]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.turns import quiet
 
 from exante.errors import ArtefactError
 from exante.pages.card import CARD
@@ -44,10 +45,6 @@ def write(config: Text, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]
 
 WRITE = Stage("write", 1, Text, write)
 READ = Stage("read", 1, Config, lambda c, i, o, t: {}, reads=("written",))
-
-
-def quiet(done: int, total: int, note: str) -> None:
-    """Progress goes nowhere."""
 
 
 @pytest.fixture

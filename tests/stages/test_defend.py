@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.tiny import tiny_model
+from tests.turns import quiet
 
 from exante.defences import REFUSAL
 from exante.errors import ArtefactError
@@ -33,10 +34,6 @@ def folder(path: Path, turns: dict[str, str], model: Path) -> Path:
     return path
 
 
-def told(done: int, total: int, note: str) -> None:
-    """Nobody listens."""
-
-
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("tiny"))
@@ -46,7 +43,7 @@ def test_only_what_is_called_unsafe_is_withheld(model: Path, tmp_path: Path) -> 
     answered = folder(tmp_path / "answers", {key: f"answer {key}" for key in SAID}, model)
     checks = folder(tmp_path / "checks", SAID, model)
     inputs = Inputs({"generations": {"x": answered}, "checks": {"y": checks}})
-    out = perform(withhold.STAGE, withhold.WithholdConfig(), inputs, tmp_path / "out", told)
+    out = perform(withhold.STAGE, withhold.WithholdConfig(), inputs, tmp_path / "out", quiet)
     found = {g.example_id: g for g in read_jsonl(out / GENERATIONS, Generation)}
     assert {key: g.text for key, g in found.items()} == {
         "a": REFUSAL,
@@ -64,7 +61,7 @@ def test_a_missing_check_is_named(model: Path, tmp_path: Path) -> None:
     checks = folder(tmp_path / "checks", {"a": "safe"}, model)
     inputs = Inputs({"generations": {"x": answered}, "checks": {"y": checks}})
     with pytest.raises(ArtefactError, match="no check of 'z'"):
-        perform(withhold.STAGE, withhold.WithholdConfig(), inputs, tmp_path / "out", told)
+        perform(withhold.STAGE, withhold.WithholdConfig(), inputs, tmp_path / "out", quiet)
 
 
 def test_the_answer_without_its_trace_is_asked_about(model: Path, tmp_path: Path) -> None:
@@ -77,7 +74,7 @@ def test_the_answer_without_its_trace_is_asked_about(model: Path, tmp_path: Path
     (prompts / "stage.json").write_text('{"fingerprint": "p"}')
     inputs = Inputs({"prompts": {"p": prompts}, "generations": {"g": answered}})
     config = defend.DefendConfig(defence="check_output")
-    out = perform(defend.STAGE, config, inputs, tmp_path / "out", told)
+    out = perform(defend.STAGE, config, inputs, tmp_path / "out", quiet)
     (found,) = read_jsonl(out / EXAMPLES, Example)
     assert "Boil it." in found.prompt
     assert "calibrate" not in found.prompt

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from tests.tiny import tiny_model
+from tests.turns import quiet
 
 from exante import rules
 from exante.errors import ArtefactError, InputError
@@ -42,10 +43,6 @@ REFUSING = Trace("parts", "M01", (Check("M01.2", "violated", "a poison"),), "ref
 TELLING = Trace("facts", "M01", (Check("M01.a1", "met"),), "comply", "give facts")
 PLAIN = Trace("soup", None, (), "comply")
 REFUSAL, CONSENT = "I cannot help with that.", "Here is what you asked for."
-
-
-def quiet(done: int, total: int, note: str) -> None:
-    """Progress goes nowhere."""
 
 
 def example(key: str, kind: Kind, category: str | None = None, **more: Any) -> Example:

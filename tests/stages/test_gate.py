@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 from tests.tiny import tiny_model
+from tests.turns import judged_folder
 
 from exante.errors import ArtefactError
-from exante.records import Example, Generation, Judged, Judgement, Message, write_json, write_jsonl
-from exante.stages.base import STAMP, Inputs, model_of, point_at
+from exante.records import Example, Generation, Judged, Judgement, Message, write_jsonl
+from exante.stages.base import Inputs, model_of
 from exante.stages.gate import STAGE, GateConfig
 
 COUNT = 200
@@ -47,14 +48,6 @@ def judged(example: Example, **other: Any) -> Judged:
     return Judged(generation=generation, judgement=judgement)
 
 
-def artefact(folder: Path, turns: list[Judged], model: Path) -> Path:
-    folder.mkdir()
-    write_jsonl(folder / "judged.jsonl", turns)
-    point_at(model, folder)
-    write_json(folder / STAMP, {"fingerprint": folder.name, "summary": {}})
-    return folder
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> dict[str, Path]:
     prompts = tmp_path / "prompts"
@@ -65,7 +58,7 @@ def world(tmp_path: Path) -> dict[str, Path]:
     turns = [judged(e) for e in examples()]
     return {
         "prompts": prompts,
-        "before": artefact(tmp_path / "before", turns, before),
+        "before": judged_folder(tmp_path / "before", turns, before),
         "model_before": before,
         "model_after": after,
         "out": tmp_path / "gate",
@@ -73,7 +66,7 @@ def world(tmp_path: Path) -> dict[str, Path]:
 
 
 def decide(world: dict[str, Path], turns: list[Judged], **config: Any) -> dict[str, Any]:
-    after = artefact(world["out"].with_name("after"), turns, world["model_after"])
+    after = judged_folder(world["out"].with_name("after"), turns, world["model_after"])
     world["out"].mkdir()
     roles = {"before": world["before"], "after": after, "prompts": world["prompts"]}
     inputs = Inputs({role: {role: folder} for role, folder in roles.items()})

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.tiny import tiny_model
+from tests.turns import quiet
 from typer.testing import CliRunner
 
 from exante.cli import app
@@ -18,10 +19,6 @@ from exante.stages.source import STAGE as SOURCE
 from exante.stages.source import SourceConfig
 
 CLI = CliRunner()
-
-
-def quiet(done: int, total: int, note: str) -> None:
-    """Progress goes nowhere."""
 
 
 def made(run: Path, first: str = "rows\n") -> list[str]:

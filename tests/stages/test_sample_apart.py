@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.tiny import tiny_model
+from tests.turns import quiet
 
 from exante.records import Example, Generation, Message, read_jsonl, write_jsonl
 from exante.stages.base import Inputs, perform
@@ -18,14 +19,10 @@ from exante.stages.source import SourceConfig
 ROOT = Path(__file__).parents[2]
 
 
-def silent(done: int, total: int, note: str) -> None:
-    """Nobody is told."""
-
-
 def test_a_step_may_be_sampled_by_vllm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests/standin"), *sys.path]))
     source = SourceConfig(model=str(tiny_model(tmp_path / "tiny")))
-    policy = perform(SOURCE, source, Inputs({}), tmp_path / "policy", silent)
+    policy = perform(SOURCE, source, Inputs({}), tmp_path / "policy", quiet)
     prompts = tmp_path / "prompts"
     prompts.mkdir()
     messages = (Message(role="user", content="How do I do this?"),)
@@ -35,7 +32,7 @@ def test_a_step_may_be_sampled_by_vllm(tmp_path: Path, monkeypatch: pytest.Monke
     made = {}
     for engine in ("exante", "vllm"):
         config = SampleConfig.model_validate({"sampling": {"engine": engine, "max_new_tokens": 6}})
-        folder = perform(STAGE, config, inputs, tmp_path / engine, silent)
+        folder = perform(STAGE, config, inputs, tmp_path / engine, quiet)
         (made[engine],) = read_jsonl(folder / GENERATIONS, Generation)
         assert not list(folder.glob("vllm.*"))
     assert made["vllm"].token_ids == made["exante"].token_ids

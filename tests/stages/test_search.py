@@ -10,6 +10,7 @@ import pytest
 import yaml
 from tests.servers import Reply, completion, running
 from tests.servers import Scripted as Served
+from tests.turns import quiet
 
 from exante.errors import InputError, RunError
 from exante.models.folders import resolve
@@ -43,10 +44,6 @@ def example(number: int, kind: Any = "harmful", attack: str = "direct") -> Examp
         attack=attack,
         facts={"concept": "brotalk", "intent": "make"},
     )
-
-
-def quiet(done: int, total: int, note: str) -> None:
-    """Progress goes nowhere."""
 
 
 @pytest.fixture

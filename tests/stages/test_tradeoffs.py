@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.recipes.test_run import Heard
+from tests.recipes.fakes import Heard
 from tests.tiny import tiny_model
+from tests.turns import judged_folder
 
 from exante.errors import ArtefactError, InputError
 from exante.models.folders import weights_fingerprint
@@ -68,15 +69,7 @@ def judged(folder: Path, policy: Path, unsafe: int = COUNT) -> Path:
                 useful=1.0 if text == HELPED else 0.0,
             )
             turns.append(Judged(generation=generation, judgement=judgement))
-    return artefact(folder, turns, policy)
-
-
-def artefact(folder: Path, turns: list[Judged], policy: Path) -> Path:
-    folder.mkdir()
-    write_jsonl(folder / "judged.jsonl", turns)
-    point_at(policy, folder)
-    write_json(folder / STAMP, {"fingerprint": folder.name, "summary": {}})
-    return folder
+    return judged_folder(folder, turns, policy)
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from tests.commands import python
 from tests.tiny import tiny_model
 from tests.training import divided
 from tests.training.test_fit import pairs, rows
@@ -30,10 +29,8 @@ KILL_AT = 11
 
 
 def launch(config: Path, policy: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    words = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    words += [divided.__file__, str(policy), str(out), *more]
-    return subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+    words = ("-m", "accelerate.commands.launch", "--config_file", config)
+    return python(*words, divided.__file__, policy, out, *more)
 
 
 def configs(folder: Path) -> dict[str, Path]:

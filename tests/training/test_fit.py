@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,14 @@ from exante.models.load import load_chat, load_model
 from exante.models.score import score
 from exante.objectives.pairs import ScoredPairs
 from exante.records import Message, Pair
-from exante.training import PairLoss, TokenRow, TrainSettings, fit_pairs, fit_tokens
+from exante.training import (
+    PairLoss,
+    TokenRow,
+    TrainSettings,
+    TrainSummary,
+    fit_pairs,
+    fit_tokens,
+)
 
 SETTINGS = TrainSettings(
     learning_rate=3e-3, epochs=2, batch_size=4, checkpoint_steps=3, precision="float32"
@@ -73,29 +81,46 @@ def killer(at: int) -> Any:
     return on_step
 
 
-def test_rows_are_learned(policy: Path, tmp_path: Path) -> None:
-    chat = load_chat(policy)
-    given = rows(chat)
-    summary = fit_tokens(given, policy=policy, out=tmp_path, settings=SETTINGS)
+@pytest.fixture(scope="module")
+def whole(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainSummary]:
+    """A training that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    return out, fit_tokens(rows(load_chat(policy)), policy=policy, out=out, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def stopped(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same one, killed at its fourth step; to be copied."""
+    out = tmp_path_factory.mktemp("stopped")
+    with pytest.raises(Killed):
+        fit_tokens(
+            rows(load_chat(policy)), policy=policy, out=out, settings=SETTINGS, on_step=killer(4)
+        )
+    return out
+
+
+def test_rows_are_learned(policy: Path, whole: tuple[Path, TrainSummary]) -> None:
+    (out, summary), given = whole, rows(load_chat(policy))
     assert summary.items == 22
     assert summary.steps == 12
     assert summary.tokens == sum(row.length - 1 for row in given)
-    before, after = load_model(policy), load_model(tmp_path / "model")
+    before, after = load_model(policy), load_model(out / "model")
     asked = [(row.prompt_ids, row.response_ids) for row in given]
     gained = sum(score(after, asked, pad_id=1)) - sum(score(before, asked, pad_id=1))
     assert gained > 100
-    logged = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    logged = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in logged] == [3, 6, 9, 10, 12]
-    assert not (tmp_path / "checkpoints").exists()
+    assert not (out / "checkpoints").exists()
 
 
 @pytest.mark.parametrize(
     "name", ["optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"]
 )
-def test_a_pickle_in_a_checkpoint_is_not_run(policy: Path, tmp_path: Path, name: str) -> None:
-    given, out, mark = rows(load_chat(policy)), tmp_path / "killed", tmp_path / "ran"
-    with pytest.raises(Killed):
-        fit_tokens(given, policy=policy, out=out, settings=SETTINGS, on_step=killer(4))
+def test_a_pickle_in_a_checkpoint_is_not_run(
+    policy: Path, stopped: Path, tmp_path: Path, name: str
+) -> None:
+    given, mark = rows(load_chat(policy)), tmp_path / "ran"
+    out = shutil.copytree(stopped, tmp_path / "killed")
     state = out / "checkpoints" / "checkpoint-3" / name
     assert state.is_file()
     state.write_bytes(pickle.dumps(Trap(mark), protocol=2))
@@ -109,11 +134,9 @@ def test_a_pickle_in_a_checkpoint_is_not_run(policy: Path, tmp_path: Path, name:
 
 @pytest.mark.parametrize("kill_at", [2, 4, 8])
 def test_a_killed_training_continues_to_the_same_weights(
-    policy: Path, tmp_path: Path, kill_at: int
+    policy: Path, whole: tuple[Path, TrainSummary], tmp_path: Path, kill_at: int
 ) -> None:
-    given = rows(load_chat(policy))
-    fit_tokens(given, policy=policy, out=tmp_path / "whole", settings=SETTINGS)
-    out = tmp_path / "killed"
+    given, out = rows(load_chat(policy)), tmp_path / "killed"
     with pytest.raises(Killed):
         fit_tokens(given, policy=policy, out=out, settings=SETTINGS, on_step=killer(kill_at))
     steps: list[int] = []
@@ -121,18 +144,19 @@ def test_a_killed_training_continues_to_the_same_weights(
         given, policy=policy, out=out, settings=SETTINGS, on_step=lambda s, *_: steps.append(s)
     )
     assert steps[0] == (kill_at // 3) * 3 + 1
-    assert (out / "log.jsonl").read_text() == (tmp_path / "whole/log.jsonl").read_text()
-    assert weights_fingerprint(out / "model") == weights_fingerprint(tmp_path / "whole/model")
+    assert (out / "log.jsonl").read_text() == (whole[0] / "log.jsonl").read_text()
+    assert weights_fingerprint(out / "model") == weights_fingerprint(whole[0] / "model")
 
 
-def test_a_torn_checkpoint_is_passed_over(policy: Path, tmp_path: Path) -> None:
+def test_a_torn_checkpoint_is_passed_over(
+    policy: Path, whole: tuple[Path, TrainSummary], tmp_path: Path
+) -> None:
     given, out = rows(load_chat(policy)), tmp_path / "killed"
-    fit_tokens(given, policy=policy, out=tmp_path / "whole", settings=SETTINGS)
     with pytest.raises(Killed):
         fit_tokens(given, policy=policy, out=out, settings=SETTINGS, on_step=killer(8))
     (out / "checkpoints/checkpoint-6/optimizer.pt").unlink()
     fit_tokens(given, policy=policy, out=out, settings=SETTINGS)
-    assert weights_fingerprint(out / "model") == weights_fingerprint(tmp_path / "whole/model")
+    assert weights_fingerprint(out / "model") == weights_fingerprint(whole[0] / "model")
 
 
 def test_pairs_widen_the_gap(policy: Path, tmp_path: Path) -> None:

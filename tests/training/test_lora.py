@@ -6,14 +6,13 @@ import json
 import math
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.commands import python
 from tests.tiny import tiny_model
 from tests.training.test_embeddings import with_think_tokens
 from tests.training.test_fit import Killed, killer, pairs, rows
@@ -88,13 +87,20 @@ def test_an_adapter_learns_and_its_base_stays(policy: Path, tmp_path: Path) -> N
     assert weights_fingerprint(folder) != before
 
 
+@pytest.fixture(scope="module")
+def whole(policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Trained with dropout by a process that nothing disturbed."""
+    out = tmp_path_factory.mktemp("dropped") / "whole"
+    taught(policy, out, changed(dropout=0.2))
+    return out / "model"
+
+
 @pytest.mark.parametrize("kill_at", [2, 4, 8])
 def test_a_killed_training_continues_to_the_same_adapter(
-    policy: Path, tmp_path: Path, kill_at: int
+    policy: Path, whole: Path, tmp_path: Path, kill_at: int
 ) -> None:
     """With dropout, so that the random streams must go on as well."""
     settings, out = changed(dropout=0.2), tmp_path / "killed"
-    taught(policy, tmp_path / "whole", settings)
     given = rows(load_chat(policy))
     with pytest.raises(Killed):
         fit_tokens(given, policy=policy, out=out, settings=settings, on_step=killer(kill_at))
@@ -106,10 +112,8 @@ def test_a_killed_training_continues_to_the_same_adapter(
         given, policy=policy, out=out, settings=settings, on_step=lambda s, *_: steps.append(s)
     )
     assert steps[0] == (kill_at // 3) * 3 + 1
-    assert (out / "model" / WEIGHTS).read_bytes() == (
-        tmp_path / "whole/model" / WEIGHTS
-    ).read_bytes()
-    assert weights_fingerprint(out / "model") == weights_fingerprint(tmp_path / "whole/model")
+    assert (out / "model" / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    assert weights_fingerprint(out / "model") == weights_fingerprint(whole)
 
 
 def killed_run(policy: Path, out: Path) -> None:
@@ -124,11 +128,11 @@ def killed_run(policy: Path, out: Path) -> None:
 
 def test_kill_9_in_the_middle_changes_nothing(policy: Path, sft: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, warnings; from pathlib import Path; sys.path.insert(0, '.'); "
+        "import sys, warnings; from pathlib import Path; "
         "warnings.simplefilter('ignore'); from tests.training.test_lora import killed_run; "
         f"killed_run(Path({str(policy)!r}), Path({str(tmp_path)!r}))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = python("-c", code)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     assert not (tmp_path / "model").exists()
     taught(policy, tmp_path)
