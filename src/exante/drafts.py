@@ -91,7 +91,8 @@ def written(draft: Draft, *, name: str, source: str, how: str) -> str:
     if draft.left_out:
         lines += [
             "",
-            "# Not in the draft, because it neither bans nor allows anything in so many words:",
+            "# Not in the draft, because it neither bans nor allows anything in so many words, or",
+            "# because the model that drafted made nothing of it:",
         ]
         lines += [f"#   {_plain(text)}" for text in draft.left_out]
     return "\n".join(lines) + "\n"

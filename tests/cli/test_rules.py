@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.teachers.test_speaking import Script
 from typer.testing import CliRunner
 
 from exante.cli.rules import rules_app
@@ -72,3 +73,16 @@ def test_mistakes_are_said(tmp_path: Path) -> None:
     assert out.read_text() == "mine"
     with pytest.raises(InputError, match="holds no traces"):
         said("diff", "general", "general", "--traces", str(tmp_path))
+
+
+def test_a_teacher_that_drafts_nothing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "policy.md").write_text("You must not open locks.")
+    monkeypatch.setattr("exante.stages.teachers.open_speaker", lambda name: Script("no"))
+    with pytest.raises(InputError, match="server:URL#weak made no clause") as told:
+        said(
+            *("new", "--from", str(tmp_path / "policy.md"), "-o", str(tmp_path / "rules.yaml")),
+            *("--teacher", "server:URL#weak"),
+        )
+    assert "leave it out" in str(told.value.fix)

@@ -358,7 +358,7 @@ PAGES: dict[str, Page] = {
         files=("garden2.yaml",),
         saves={
             "# Assistant policy": "policy.md",
-            '{"messages": [{"role": "user", "content": "How far': "garden.jsonl",
+            '{"messages": [{"role": "user", "content": "Which two': "garden.jsonl",
         },
         ways={
             "exante align": until("traces", swap={_SERVER: "template"}, differs=_RANDOM),

@@ -26,6 +26,11 @@ RulesName = Annotated[
     str, typer.Argument(help="general, miniature, or a YAML file.", autocompletion=completion.rules)
 ]
 _SHOWN = 5
+_EMPTY = (
+    "nothing in it says what is prohibited or allowed",
+    "say so in lists or with must not and may, or name a --teacher",
+)
+_WEAK = "name a stronger --teacher, or leave it out: then lists, must not and may are read"
 
 
 @rules_app.command("show")
@@ -75,11 +80,8 @@ def new(
     text = documents.text_of(policy, fix="give a text file (UTF-8)")
     draft, how = _drafted(text, teacher)
     if not draft.topics:
-        raise InputError(
-            "nothing in it says what is prohibited or allowed",
-            where=str(policy),
-            fix="say so in lists or with must not and may, or name a --teacher",
-        )
+        problem, fix = _EMPTY if teacher is None else (f"{teacher} made no clause of it", _WEAK)
+        raise InputError(problem, where=str(policy), fix=fix)
     content = drafts.written(draft, name=output.stem, source=policy.name, how=how)
     ruleset = rule_sets.parse(content, where=str(output))
     write_text(output, content)
