@@ -82,7 +82,7 @@ def command(names: list[str], out: Path, *more: str) -> list[str]:
     """The comparison of two methods on a small budget."""
     words = ["compare", *names, "--seeds", "1", "--reference", "two", "-o", str(out), *more]
     words += [w for k, v in BUDGETS.items() for w in (f"--{k.replace('_', '-')}", str(v))]
-    return words + sets(SMALL)
+    return [*words, *sets(SMALL)]
 
 
 @pytest.fixture(scope="module")
