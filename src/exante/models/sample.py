@@ -38,8 +38,7 @@ and more in a process that has trained before."""
 _BLOCK = {"cpu": 4, "cuda": 16}
 """Rows of a block, in slots: the slots run empty at its end, and a kill costs at most as much. On a
 CPU a step of few rows is a short one; on a GPU it takes as long as one of many, and ends must be
-rare: where lengths vary (exponential, mean 200, at most 1024), blocks of 4 take 1.7 times as many
-steps as one block of all, blocks of 16 1.14 times."""
+rare."""
 MOST_ROWS = 512
 FEWEST_ROWS = 8
 _REFILL = {"cpu": 1 / 8, "cuda": 7 / 8}
