@@ -131,13 +131,16 @@ def test_links_to_scripts_and_other_places_are_refused() -> None:
 
 def test_hostile_names_are_no_markup_on_a_card_or_in_a_table() -> None:
     results, _ = poisoned(synthetic())
-    words = ("name", "summary", "base", "recipe", "badge", "paper", "rules", "versions", "teacher")
+    names = ("name", "summary", "base", "recipe", "badge", "paper", "rules", "versions", "teacher")
+    words: dict[str, Any] = dict.fromkeys(names, HOSTILE)
     text = card(
         CardFacts(
-            **dict.fromkeys(words, HOSTILE),
+            **words,
             address=".",
             base_weights="ab",
             rules_hash="ab",
+            lora_rank=None,
+            is_adapter=False,
             weights="ab",
             parameters=None,
             data=[DataFact(HOSTILE, None, HOSTILE)],
