@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.commands import Done, python
 from tests.commands import exante as called
+from tests.tiny import tiny_model
+
+from exante.cli import talk
+from exante.models.chat import Chat
+from exante.models.folders import mark_trace
+from exante.models.sample import Request, Sampled
 
 Exante = Callable[..., Done]
 
@@ -58,6 +65,7 @@ def test_help_needs_no_torch() -> None:
         (("chat", "./nowhere"), "./nowhere: no such model folder"),
         (("align", "--lora", "0"), "train.lora.rank: Input should be greater than or equal to 1"),
         (("model", "merge", ".", "-o", "out"), "holds no model"),
+        (("miniature", "sample", "--count", "100000"), "--count 100000: there are "),
     ],
 )
 def test_mistakes_end_in_one_message_and_exit_code_2(
@@ -125,3 +133,22 @@ def test_chat_answers_once(exante: Exante) -> None:
     done = exante("chat", "miniature", "--prompt", "What is 12 plus 13?")
     assert done.code == 0, done.said
     assert done.printed.strip()
+
+
+def test_chat_opens_the_trace_of_a_model_that_was_taught_one(
+    tmp_path: Path, exante: Exante, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, begun = tiny_model(tmp_path / "tiny"), []
+    sample = talk.sample
+
+    def noted(model: Any, chat: Chat, requests: list[Request], *more: Any) -> Iterator[Sampled]:
+        begun.append(chat.decode(requests[0].forced_ids))
+        return sample(model, chat, requests, *more)
+
+    monkeypatch.setattr(talk, "sample", noted)
+    asked = ("chat", str(folder), "--prompt", "What?")
+    assert exante(*asked).code == 0
+    mark_trace(folder, "open")
+    assert exante(*asked).code == 0
+    assert exante(*asked, "--free").code == 0
+    assert begun == ["", "<think><assess>", ""]

@@ -139,6 +139,8 @@ def test_hostile_names_are_no_markup_on_a_card_or_in_a_table() -> None:
             address=".",
             base_weights="ab",
             rules_hash="ab",
+            lora_rank=None,
+            is_adapter=False,
             weights="ab",
             parameters=None,
             data=[DataFact(HOSTILE, None, HOSTILE)],

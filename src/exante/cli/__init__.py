@@ -72,7 +72,7 @@ def chat(
         bool, typer.Option("--hide-reasoning", help="Show answers only.")
     ] = False,
     free: Annotated[
-        bool, typer.Option("--free", help="Do not open the trace; for models without one.")
+        bool, typer.Option("--free", help="Do not open the trace of a model that was taught one.")
     ] = False,
 ) -> None:
     """Talk to a model; its reasoning is shown dimmed.

@@ -109,11 +109,10 @@ def _for_vllm(model: str, folder: Path) -> str:
         InputError: the model is an adapter.
     """
     from exante.models.adapters import is_adapter
-    from exante.models.folders import resolve
     from exante.serving.vllm import write_vllm_files
-    from exante.stages.runs import final_model, trace_of
+    from exante.stages.runs import model_folder, trace_of
 
-    found = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
+    found = model_folder(model)
     if is_adapter(found):
         raise InputError(
             "is an adapter, and the files are for whole weights",

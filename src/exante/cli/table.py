@@ -28,7 +28,7 @@ _COUNTS = {
 def closing_table(results: Results, run: Path) -> None:
     """Print one column per model, with the interval under each number, and where the page is."""
     console = Screen()
-    console.print("Test concepts, wordings and attack families; 95 % intervals below the numbers\n")
+    console.print("95 % intervals below the numbers\n")
     console.print(_table(results))
     console.print()
     for note in results.notes:

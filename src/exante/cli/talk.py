@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path
 from typing import Any
 
 from exante import traces
@@ -15,7 +14,7 @@ from exante.models.folders import MINIATURE, resolve
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, SamplingSettings, sample
 from exante.records import Message
-from exante.stages.runs import final_model
+from exante.stages.runs import model_folder, trace_of
 
 _SETTINGS = SamplingSettings(max_new_tokens=256)
 
@@ -26,10 +25,10 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
     Raises:
         InputError: there is no such model.
     """
-    folder = final_model(Path(model)) if Path(model).is_dir() else resolve(model)
+    folder = model_folder(model)
     loaded, chat = load_model(folder), load_chat(folder)
     console = Screen()
-    opened = chat.beginning("free" if free or model == "miniature" else "open")
+    opened = chat.beginning("free" if free else trace_of(str(folder)))
     history: list[Message] = []
     while True:
         try:

@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from exante import traces
 from exante.errors import InputError
 from exante.models.devices import sampling_dtype
-from exante.models.folders import resolve, weights_fingerprint
+from exante.models.folders import weights_fingerprint
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.sample import Request, Sampled, SamplingSettings, sample
 from exante.records import Decision, Message
-from exante.stages.runs import final_model, trace_of
+from exante.stages.runs import model_folder, trace_of
 
 OpenTrace = Literal["auto", "open", "free"]
 """`open` forces the start of the trace, `free` forces nothing, `auto` opens it for models that were
@@ -72,8 +71,7 @@ class Assistant:
         """
         if trace not in _TRACES:
             raise InputError(f"trace={trace} is unknown", fix=f"known: {', '.join(_TRACES)}")
-        folder = Path(name).expanduser()
-        self.folder = final_model(folder) if folder.is_dir() else resolve(name)
+        self.folder = model_folder(name)
         self.name = name
         self.model = load_model(self.folder, dtype=sampling_dtype("auto", device), device=device)
         self.chat = load_chat(self.folder)

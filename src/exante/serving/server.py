@@ -15,7 +15,6 @@ import uvicorn
 from exante import rules as rule_sets
 from exante.errors import InputError, unknown_name
 from exante.models.devices import sampling_dtype
-from exante.models.folders import resolve
 from exante.models.load import context_length, load_chat, load_model
 from exante.models.memory import tune_memory
 from exante.models.sample import rows_that_fit
@@ -28,7 +27,7 @@ from exante.serving.decisions import MODES, Mode
 from exante.serving.engine import Engine
 from exante.serving.turn import TraceSettings
 from exante.stages.base import RECIPE
-from exante.stages.runs import final_model, recipe_of, trace_of
+from exante.stages.runs import model_folder, recipe_of, trace_of
 
 _MOST_ROWS = 64
 _CONNECTIONS = 512
@@ -155,7 +154,7 @@ def service_of(settings: ServerSettings, key: str | None = None) -> Service:
         InputError: see `serve`.
     """
     named = Path(settings.model).expanduser()
-    folder = final_model(named) if named.is_dir() else resolve(settings.model)
+    folder = model_folder(settings.model)
     log = AuditLog(settings.log, texts=settings.log_texts) if settings.log else None
     traces = TraceSettings(
         mode=settings.mode,

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import json
 import shlex
-import shutil
 from pathlib import Path
 
-from exante.durable import write_text
+from exante.durable import copy_file, write_text
 from exante.models.chat import Chat
 from exante.models.load import load_chat
 
@@ -26,7 +25,7 @@ def write_vllm_files(model: Path, folder: Path, *, opened: bool) -> str:
     chat = load_chat(model)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / TEMPLATE, opening_template(chat, opened=opened))
-    shutil.copyfile(_SOURCE, folder / PARSER)
+    copy_file(_SOURCE, folder / PARSER)
     words = ["vllm", "serve", str(model), "--chat-template", str(folder / TEMPLATE)]
     parser = ["--reasoning-parser-plugin", str(folder / PARSER), "--reasoning-parser", "exante"]
     return shlex.join([*words, *parser])

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from exante import documents
 from exante.errors import InputError
 from exante.models.adapters import is_adapter
-from exante.models.folders import opened_trace
+from exante.models.folders import opened_trace, resolve
 from exante.stages.base import MODEL, RECIPE, STAMP, model_of, stamp_of, whole_model_of
 from exante.stages.decision import decision_of
 from exante.stages.stamps import finished_steps, whole_stamp
@@ -61,6 +61,16 @@ def final_model(run: Path) -> Path:
             "holds no model", where=str(run), fix="give a model folder or a finished run"
         )
     return whole_model_of(made)
+
+
+def model_folder(name: str) -> Path:
+    """The model folder behind a name: the last model of a run's folder, else as `resolve` finds it.
+
+    Raises:
+        InputError: there is no such model, or the folder holds none.
+    """
+    folder = Path(name).expanduser()
+    return final_model(folder) if folder.is_dir() else resolve(name)
 
 
 def recipe_of(run: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from exante import recipes
 from exante.durable import write_text
 from exante.errors import InputError, unknown_name
+from exante.models.folders import MINIATURE
 from exante.models.ranks import ranks
 from exante.pages.compared import Compared
 from exante.pages.comparing import page
@@ -87,7 +88,7 @@ def loaded(names: Sequence[str], asked: Mapping[str, Any], reference: str) -> di
     for name in names:
         known = recipes.settings_of(name)
         settings = fitting(known, asked)
-        if {**known, **settings}.get("data") == "miniature":
+        if {**known, **settings}.get("data") == MINIATURE:
             settings = {k: v for k, v in _BUDGETS.items() if known.get(k) is None} | settings
         recipe = recipes.load(name, settings)
         label = slug(recipe.name or Path(name).stem)

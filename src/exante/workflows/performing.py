@@ -10,6 +10,7 @@ from typing import Any
 from exante import recipes
 from exante.durable import copy_file
 from exante.errors import InputError
+from exante.models.folders import MINIATURE
 from exante.models.hub import check_ready
 from exante.models.memory import tune_memory
 from exante.models.ranks import ranks
@@ -24,7 +25,6 @@ from exante.stages.served import PREFIX
 from exante.training.trackers import tracker_names, watching
 from exante.workflows.publishing import push_run
 
-_MINIATURE = "miniature"
 _TRACKED = "trackers"
 """Folder of a run for what trackers write."""
 _FOR_OWN_DATA = {"rules": "general", "teacher": "template", "judge": "strings", "turn_tokens": 512}
@@ -60,9 +60,9 @@ def fitting(known: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any
     given = {name: value for name, value in asked.items() if value is not None}
     now = {**known, **given}
     follows: dict[str, Any] = {}
-    if now.get("data", _MINIATURE) != _MINIATURE:
+    if now.get("data", MINIATURE) != MINIATURE:
         follows |= _FOR_OWN_DATA
-    if now.get("model", _MINIATURE) != _MINIATURE:
+    if now.get("model", MINIATURE) != MINIATURE:
         follows |= _FOR_LORA if now.get("lora") else _FOR_OWN_MODEL
     built_in = recipes.settings_of("erpo")
     unsaid = {k: v for k, v in follows.items() if k in known and known[k] == built_in[k]}

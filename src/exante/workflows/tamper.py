@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from exante.errors import InputError
+from exante.models.folders import MINIATURE
 
 _BATCH = 8
 _MINIATURE_RATE, _RATE = 5e-4, 2e-5
@@ -27,7 +28,7 @@ def add_tampering(
         return
     if min(ks) < 1:
         raise InputError("a number of steps is not positive", where="--tamper", fix="10,50")
-    mine = settings.get("data") == "miniature"
+    mine = settings.get("data") == MINIATURE
     settings["tamper_rate"] = _MINIATURE_RATE if mine else _RATE
     # In front of the models that are asked.
     later = {name: steps.pop(name) for name in ("evaluation", "report")}
