@@ -187,6 +187,7 @@ def test_a_loop_may_start_from_what_another_carries(tmp_path: Path) -> None:
 
 
 def test_a_step_that_is_being_made_is_no_model_of_the_run(tmp_path: Path) -> None:
-    model_step(tmp_path, "a.12345678.partial")
     model_step(tmp_path, "a")
+    later = model_step(tmp_path, "b.12345678.partial") / "stage.json"
+    later.write_text(json.dumps({**json.loads(later.read_text()), "record": {"number": 2}}))
     assert final_model(tmp_path) == tmp_path / "a" / "model"
