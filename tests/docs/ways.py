@@ -259,10 +259,10 @@ PAGES: dict[str, Page] = {
             "exante align --model ./my-model --data prompts.jsonl --lora 16": until(
                 "taught", fresh=("runs/mine",), differs=_RANDOM
             ),
-            "exante align --model ./my-model --data prompts.jsonl --set taught": until(
+            "exante align --model ./my-model --data prompts.jsonl -o runs/one": until(
                 "training_prompts"
             ),
-            "exante align --model ./my-model --data prompts.jsonl --set lora=": Way(
+            "exante align --model ./my-model --data prompts.jsonl -o runs/q": Way(
                 parsed="bitsandbytes is an extra"
             ),
             "exante model merge": Way(fresh=("my-aligned-model",)),
