@@ -31,10 +31,11 @@ def exante(
 
 
 def test_a_process_ends_with_the_message_and_the_code(tmp_path: Path) -> None:
-    done = python("-m", "exante", "align", "--recipe", "erp", cwd=tmp_path)
+    done = python("-m", "exante", "rules", "check", "nowhere.yaml", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert done.stderr.startswith("error: unknown recipe 'erp'\n  fix: did you mean 'erpo'?")
+    assert done.stderr.startswith("error: nowhere.yaml: cannot be read: ")
+    assert "\n  fix: see `exante rules show general`" in done.stderr
 
 
 def test_help_needs_no_torch() -> None:
@@ -52,6 +53,7 @@ def test_help_needs_no_torch() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("align", "--recipe", "erp"), "unknown recipe 'erp'\n  fix: did you mean 'erpo'?"),
         (("align", "--until", "taugt"), "did you mean 'taught'"),
         (("align", "--set", "tuned.loss"), "not of the form step.field=value"),
         (("align", "--set", "tuned.loss.beta=-1"), "tuned.loss.beta"),
