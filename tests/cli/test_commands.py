@@ -16,7 +16,7 @@ from tests.tiny import tiny_model
 from exante.cli import talk
 from exante.models.chat import Chat
 from exante.models.folders import mark_trace
-from exante.models.sample import Request, Sampled
+from exante.models.sample import Request, Sampled, sample
 
 Exante = Callable[..., Done]
 
@@ -141,7 +141,6 @@ def test_chat_opens_the_trace_of_a_model_that_was_taught_one(
     tmp_path: Path, exante: Exante, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, begun = tiny_model(tmp_path / "tiny"), []
-    sample = talk.sample
 
     def noted(model: Any, chat: Chat, requests: list[Request], *more: Any) -> Iterator[Sampled]:
         begun.append(chat.decode(requests[0].forced_ids))
