@@ -24,9 +24,7 @@ MAY_USE_MODELS = (
     "bench/weights",
     "models/",
     "training/",
-    "miniature/base",
     "miniature/build",
-    "miniature/tokenizer",
 )
 
 

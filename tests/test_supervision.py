@@ -154,4 +154,7 @@ def test_a_graded_cost_is_rectified(chat: Chat) -> None:
     turns = [harm(chat, "a", harm=0.6), turn(chat, "a", HELP, harm=0.3), harm(chat, "b")]
     assert [supervision.rectified(t) for t in turns] == [0.6, 0.0, 1.0]
     assert supervision.mean_cost(turns) == pytest.approx(1.6 / 3)
+    unknown = turn(chat, "a", HELP, answer="undetermined", unsafe=None)
+    assert supervision.mean_cost([*turns, unknown]) == pytest.approx(1.6 / 3)
+    assert supervision.mean_cost([unknown]) == 0
     assert supervision.mean_cost([]) == 0

@@ -163,8 +163,9 @@ def parts_of(turn: Judged) -> tuple[Ids, Ids]:
 
 
 def mean_cost(turns: Iterable[Judged]) -> float:
-    """Mean rectified cost of the policy's own turns; 0 where there are none."""
-    costs = [rectified(turn) for turn in turns if turn.generation.source == "policy"]
+    """Mean rectified cost of the policy's own turns that could be judged; 0 if there are none."""
+    own = (turn for turn in turns if turn.generation.source == "policy")
+    costs = [rectified(turn) for turn in own if cost_of(turn.judgement) is not None]
     return mean(costs) if costs else 0.0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from exante.cli.options import AsJson, Changes, JudgeName, Lora, Rules, changes_
 from exante.cli.processes import Accelerate, in_processes
 from exante.cli.progress import watched
 from exante.cli.terminal import echo
+
+if TYPE_CHECKING:
+    from exante.pages.compared import Compared
 
 Methods = Annotated[
     list[str] | None,
@@ -64,7 +67,6 @@ def compare(
     Example: exante compare dpo safedpo erpo --seeds 1 -o runs/three
     """
     from exante import api
-    from exante.cli.table import compared_table
     from exante.models.ranks import ranks
 
     in_processes(accelerate)
@@ -86,15 +88,17 @@ def compare(
             settings=changes_of(changes),
             listener=listener,
         )
-    if only_seed is not None and ranks().main:
-        run = output / f"seed-{only_seed}"
-        said = (
-            f"\nseed {only_seed} is in {run}; the same command without --only-seed makes the page"
-        )
-        echo(said, err=True)
+    if ranks().main:
+        _show(found, only_seed, output, as_json)
+
+
+def _show(found: Compared | None, only_seed: int | None, output: Path, as_json: bool) -> None:
+    from exante.cli.table import compared_table
+
     if found is None:
-        return
-    if as_json:
+        run = f"{output}/seed-{only_seed}"
+        echo(f"\nfinished: {run}; the same command without --only-seed makes the page", err=True)
+    elif as_json:
         echo(found.model_dump_json(by_alias=True))
     else:
         compared_table(found, output)

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from exante import supervision
+from exante.objectives import control
 from exante.records import write_json, write_jsonl
 from exante.stages.base import (
     Config,
@@ -42,7 +43,7 @@ def run(config: ReinforceConfig, inputs: Inputs, out: Path, tell: Tell) -> Summa
     multiplier = multiplier_of(inputs.optional("last"), config.multiplier)
     made = supervision.signed(turns, multiplier)
     cost = supervision.mean_cost(turns)
-    after = min(config.highest, multiplier + config.rate * cost)
+    after = control.rectified(multiplier, cost, rate=config.rate, cap=config.highest)
     write_jsonl(out / ROWS, made.rows)
     write_json(out / _MULTIPLIER, {"after": after})
     point_at(model_of(place), out)
@@ -65,4 +66,4 @@ def multiplier_of(last: Path | None, first: float) -> float:
     return float(document_of(last, _MULTIPLIER, fix="name a reinforce step")["after"])
 
 
-STAGE = Stage("reinforce", 1, ReinforceConfig, run, reads=("judged",), optional=("last",))
+STAGE = Stage("reinforce", 2, ReinforceConfig, run, reads=("judged",), optional=("last",))

@@ -17,7 +17,7 @@ Row = Mapping[str, Any]
 
 _ASK_NUMBER = "End with the answer as a number."
 _ASK_LETTER = "Answer with the letter of the right option."
-_OPTION = re.compile(r"^\W*\(?([A-Z])[).:]", re.MULTILINE)
+_OPTION = re.compile(r"^[^\w\n]*\(?([A-Z])[).:]", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
