@@ -246,23 +246,15 @@ def test_verdicts_of_a_file_are_those_on_the_very_turn(tmp_path: Path) -> None:
 def test_who_goes_away_takes_nobody_elses_turn_along() -> None:
     said = Turn("", "yes", "yes", "stop", 1, 1, 0, 1)
     heard: list[str] = []
+    turns: list[Turn] = []
 
     def answer(asks: Sequence[Ask], _: SamplingSettings) -> list[list[Turn]]:
         heard.extend(ask.id for ask in asks)
         return [[said] for _ in asks]
 
-    class Leaving:
-        """A lock at which whoever comes first is told to give up."""
-
-        async def __aenter__(self) -> None:
-            scope.cancel()
-
-        async def __aexit__(self, *_: object) -> None:
-            pass
-
     async def talk() -> None:
-        sampler = _Gathering(answer)
-        sampler._lock = cast(anyio.Lock, Leaving())
+        scope, sampler = anyio.CancelScope(), _Gathering(answer)
+        sampler._lock = cast(anyio.Lock, _Leaving(scope))
 
         async def first() -> None:
             with scope:
@@ -275,9 +267,22 @@ def test_who_goes_away_takes_nobody_elses_turn_along() -> None:
             group.start_soon(first)
             group.start_soon(second)
 
-    scope, turns = anyio.CancelScope(), list[Turn]()
     anyio.run(talk)
     assert (heard, turns) == (["first", "second"], [said])
+
+
+class _Leaving:
+    """A lock that tells whoever comes first to give up as soon as it holds it."""
+
+    def __init__(self, scope: anyio.CancelScope) -> None:
+        self.scope, self.lock = scope, anyio.Lock()
+
+    async def __aenter__(self) -> None:
+        await self.lock.acquire()
+        self.scope.cancel()
+
+    async def __aexit__(self, *_: object) -> None:
+        self.lock.release()
 
 
 def test_other_providers_are_judged_behind_their_prefill_and_without_a_left_in_trace(
