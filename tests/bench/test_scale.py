@@ -33,12 +33,12 @@ from exante.bench.scale_points import _point
 from exante.bench.spec import Shape
 from exante.bench.weights import save_random_model
 from exante.cli import app
-from exante.cli import model as model_cli
 from exante.errors import InputError
 from exante.models import footprint
 from exante.models.check import check_model
 from exante.models.shapes import empty_model
 from exante.models.shapes import shape_of as memory_shape
+from exante.workflows import checking
 
 DOCS = Path(__file__).parents[2] / "docs/scaling.md"
 TINY = Shape(
@@ -89,10 +89,10 @@ def test_a_plan_for_one_device_is_the_footprint(tmp_path: Path) -> None:
     assert training_bytes(sizes(TINY), 4096, 1) == alone
     shown = CliRunner().invoke(app, ["bench", "plan", str(model), "--tokens", "4096"])
     assert f"training on one GPU: {alone / 1e9:.0f} of 80 GB\n" in shown.stdout
-    need = model_cli._Need("sft", "train", 1, 10**6, batch_tokens=4096)
+    need = checking.Need("sft", "train", 1, 10**6, batch_tokens=4096)
     (found,) = [
         row
-        for row in model_cli._memory(sizes(TINY), [need], 4095, check_model(model))
+        for row in checking.memory_of(check_model(model), [need], 4095)
         if (row["device"], row["of"]) == ("cuda", "all weights")
     ]
     assert found["total"] == alone
