@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
+from tests.commands import python
 
 from exante.durable import (
     copy_file,
@@ -148,8 +152,33 @@ def test_what_gave_way_to_a_folder_that_never_came_is_put_back(
 
 def test_what_was_left_half_written_is_dropped_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    for name in ("rows.jsonl.tmp", "model/config.json.tmp", "rows.jsonl", "tmp"):
+    names = ("rows.jsonl.tmp", "model/config.json.tmp", "model/.tmpDZ2TM3", "rows.jsonl", "tmp")
+    for name in names:
         (tmp_path / name).write_text("")
     drop_unfinished(tmp_path)
     left = sorted(path.name for path in tmp_path.rglob("*") if path.is_file())
     assert left == ["rows.jsonl", "tmp"]
+
+
+def test_weights_that_a_kill_left_half_written_have_a_name_that_is_dropped(tmp_path: Path) -> None:
+    """The name that safetensors gives a file until it is whole."""
+    code = (
+        "import resource, signal, sys, numpy, safetensors.numpy\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_DFL)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))\n"
+        "safetensors.numpy.save_file({'x': numpy.zeros(1 << 20)}, sys.argv[1])\n"
+    )
+    killed = python("-c", code, tmp_path / "model.safetensors")
+    assert killed.returncode == -signal.SIGXFSZ
+    assert [path.name[:4] for path in tmp_path.iterdir()] == [".tmp"]
+    drop_unfinished(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_who_may_read_a_folder_may_read_the_weights_in_it(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "model") as folder:
+        save_file({"x": np.zeros(1)}, folder / "model.safetensors")
+        (folder / "private").touch(mode=0o600)
+    usual = (tmp_path / "model").stat().st_mode & 0o666
+    assert (tmp_path / "model/model.safetensors").stat().st_mode & 0o777 == usual
+    assert (tmp_path / "model/private").stat().st_mode & 0o777 == 0o600

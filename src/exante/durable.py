@@ -18,6 +18,8 @@ from exante.errors import InputError
 
 UNFINISHED = ".tmp"
 """End of the name of a file that is being written."""
+_OF_SAFETENSORS = ".tmp*"
+"""Names of weights that are being written: `.tmp` and six letters."""
 _THEIRS = (
     *(errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EACCES, errno.EPERM),
     *(errno.EROFS, errno.ENAMETOOLONG),
@@ -85,8 +87,14 @@ def new_folder(target: Path, *, over: bool = False) -> Iterator[Path]:
 
 
 def put_in_place(finished: Path, target: Path) -> None:
-    """Give a finished file or folder its name; everything in it is on the disk before."""
+    """Give a finished file or folder its name; everything in it is on the disk before.
+
+    Who may read a folder may read the weights in it: safetensors writes them for the owner alone.
+    """
     if finished.is_dir():
+        usual = finished.stat().st_mode & 0o666
+        for weights in finished.rglob("*.safetensors"):
+            weights.chmod(usual)
         sync_tree(finished)
     else:
         _sync(finished)
@@ -111,9 +119,10 @@ def sync_folder(folder: Path) -> None:
 
 def drop_unfinished(folder: Path) -> None:
     """Remove what interrupted processes left half written in a folder and below."""
-    for path in list(folder.rglob(f"*{UNFINISHED}")):
-        if path.is_file() or path.is_symlink():
-            path.unlink()
+    for pattern in (f"*{UNFINISHED}", _OF_SAFETENSORS):
+        for path in list(folder.rglob(pattern)):
+            if path.is_file() or path.is_symlink():
+                path.unlink(missing_ok=True)
 
 
 def _new_file(path: Path, mode: str) -> IO[Any]:
