@@ -150,9 +150,9 @@ def test_what_was_judged_anew_in_the_run_is_exported_too(run: Path, tmp_path: Pa
     out = run / "rejudged-strings"
     results = run_document(document, changes={}, out=out, given=given)
     assert isinstance(results, Results)
-    (path,) = export(out, tmp_path)
-    log = read_eval_log(str(path))
-    assert (log.eval.metadata or {})["judge"] == "strings@1"
+    anew = [read_eval_log(str(path)) for path in export(out, tmp_path)]
+    assert [log.eval.task for log in anew] == ["evaluation", "repeated"]
+    assert {(log.eval.metadata or {})["judge"] for log in anew} == {"strings@1"}
 
 
 def test_inspect_itself_can_dump_what_the_command_wrote(run: Path, tmp_path: Path) -> None:
