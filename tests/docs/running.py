@@ -103,9 +103,10 @@ def invoked(words: Sequence[str], *, planned: bool = False) -> Told:
         patch.setenv("COLUMNS", "200")
         # Trying the compiler out takes half a minute; tests/models has it.
         patch.setattr("exante.models.compiled.compiler_works", lambda device: True)
+        # A server does not end by itself.
+        patch.setattr("exante.serving.server.serve", _planned)
         if planned:
-            for place in ("exante.recipes.perform_recipe", "exante.serving.server.serve"):
-                patch.setattr(place, _planned)
+            patch.setattr("exante.recipes.perform_recipe", _planned)
         stack.enter_context(contextlib.redirect_stdout(out))
         stack.enter_context(contextlib.redirect_stderr(out))
         stack.enter_context(one_command())
@@ -114,6 +115,7 @@ def invoked(words: Sequence[str], *, planned: bool = False) -> Told:
         except SystemExit as end:
             return Told(int(end.code or 0), out.getvalue())
         except PlannedError:
+            assert planned, f"{' '.join(words)}: it serves until it is stopped; say `planned`"
             return Told(0, out.getvalue())
     assert not planned, f"{' '.join(words)}: did not come to its first step"
     return Told(0, out.getvalue())

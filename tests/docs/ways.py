@@ -177,7 +177,11 @@ PAGES: dict[str, Page] = {
     ),
     "docs/evaluation-ecosystem.md": Page(
         runs=("runs/demo",),
-        ways={"exante export": Way(parsed=_EXTRA)},
+        ways={
+            "exante export": Way(parsed=_EXTRA),
+            "exante serve runs/demo --vllm": Way(),
+            "exante serve": Way(planned=_HTTP),
+        },
         saves={"# target.py": "target.py"},
         unread={
             "from exante.integrations.assistant import Assistant\nfrom pyrit": "PyRIT needs an "
