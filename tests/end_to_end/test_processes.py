@@ -18,9 +18,9 @@ from tests.tiny_guard import tiny_guard
 
 from exante.models.load import load_model
 from exante.models.score import score
-from exante.recipes import load, perform_recipe
 from exante.records import Generation, Judged, Pair, read_jsonl
 from exante.stages.base import STAMP, stamp_of
+from exante.workflows.performing import run_recipe
 
 CONFIG = resources.files("exante.recipes") / "accelerate" / "cpu.yaml"
 TRAIN = {"epochs": 1, "batch_size": 3, "learning_rate": 1e-3, "precision": "float32"}
@@ -93,7 +93,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     recipe = folder / "plan.yaml"
     recipe.write_text(yaml.safe_dump(plan(folder), sort_keys=False))
     found = {1: folder / "one", 2: folder / "two"}
-    perform_recipe(load(str(recipe)), found[1], Heard())
+    run_recipe(str(recipe), asked={}, changes={}, out=found[1], listener=Heard())
     done = command(recipe, found[2], "--accelerate", str(CONFIG))
     assert done.returncode == 0, done.stderr[-3000:]
     # Whatever is said is said once.

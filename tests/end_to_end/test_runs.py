@@ -140,7 +140,7 @@ def test_a_run_that_is_stopped_again_and_again_comes_to_the_same_result(
     out, expected = tmp_path / "stopped", data_hashes(finished)
     for sight, how in STOPS:
         code, said = stopped(out, sight, how)
-        assert not (out / "results.json").exists()
+        assert not (out / "results.json").exists(), f"{sight}: {code}\n{said}"
         whole = {k: v for k, v in data_hashes(out).items() if ".partial/" not in k}
         assert whole.items() <= expected.items(), sight
         if how == signal.SIGINT:
