@@ -281,6 +281,21 @@ def read_record(path: Path, model: type[R], *, what: str, fix: str) -> R:
         raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
 
 
+def read_object(path: Path, *, fix: str) -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Raises:
+        InputError: the file cannot be read, or holds something else; `fix` tells the way out.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot be read: {error}", where=str(path), fix=fix) from None
+    if not isinstance(found, dict):
+        raise InputError("is no JSON object", where=str(path), fix=fix)
+    return found
+
+
 def write_jsonl(path: Path, records: Iterable[Record]) -> int:
     """Write all records through a temporary file and one rename; returns how many."""
     return write_lines(path, (record.model_dump_json() for record in records))

@@ -7,7 +7,6 @@ are that it was trained on, their fingerprint, and whether its trace is opened. 
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import warnings
@@ -23,7 +22,7 @@ from exante.errors import InputError, unknown_name
 from exante.models.chat import Chat
 from exante.models.faults import UNFIT, first_line
 from exante.models.lora_targets import linear_targets
-from exante.records import write_json
+from exante.records import read_object, write_json
 
 ADAPTER = "adapter_config.json"
 """PEFT's name for an adapter's settings; its presence makes a folder an adapter."""
@@ -208,15 +207,7 @@ def _way(folder: Path, base: Path | str) -> str:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(path), fix="save the adapter again"
-        ) from None
-    if not isinstance(found, dict):
-        raise InputError("is no JSON object", where=str(path), fix="save the adapter again")
-    return found
+    return read_object(path, fix="save the adapter again")
 
 
 def _in_order(settings: dict[str, Any]) -> dict[str, Any]:

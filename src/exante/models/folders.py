@@ -19,7 +19,7 @@ from transformers import AutoConfig
 from exante.errors import InputError
 from exante.models.adapters import BASE, TRACE, adapter_settings, base_of, copy_adapter, is_adapter
 from exante.models.faults import UNFIT, first_line
-from exante.records import write_json
+from exante.records import read_object, write_json
 
 MINIATURE = "miniature"
 _IDENTITY = (
@@ -278,17 +278,7 @@ def _json_of(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is one, and it holds no object.
     """
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"cannot be read: {error}", where=str(path), fix="copy or download it again"
-        ) from None
-    if not isinstance(found, dict):
-        raise InputError("is no JSON object", where=str(path), fix="copy or download it again")
-    return found
+    return read_object(path, fix="copy or download it again") if path.is_file() else {}
 
 
 def _download(name: str, weights: bool) -> Path:
