@@ -75,7 +75,9 @@ def test_the_outcome_is_evaluated_and_timed_under_the_recipes_name() -> None:
 
 def test_a_recipe_that_extends_nothing_is_taken_as_it_is() -> None:
     document = {"name": "x", "steps": {}}
-    assert extended(document, "x", SHARED.get) is document
+    assert extended(document, "x", SHARED.get) == document
+    assert extended({**document, "extends": None}, "x", SHARED.get) == document
+    assert extended({"name": "x", "extends": None}, "x", SHARED.get) == {"name": "x"}
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,11 @@ def extended(raw: Any, where: str, read: Callable[[str], Any]) -> Any:
     Raises:
         InputError: what is extended is unknown, or extends itself.
     """
-    if not isinstance(raw, dict) or "extends" not in raw:
+    if not isinstance(raw, dict):
         return raw
     document = _joined(raw, where, read, ())
+    if raw.get("extends") is None:
+        return document
     steps, closing = document.pop("steps"), document.pop("closing", {})
     name = str(document.get("name", ""))
     if isinstance(document.get("outcome"), dict):
@@ -45,8 +47,9 @@ def _joined(
 ) -> Document:
     """The document over all that it extends; `above` are the names on the way here."""
     base_name = raw.get("extends")
+    own = {key: value for key, value in raw.items() if key != "extends"}
     if base_name is None:
-        return raw
+        return own
     if not isinstance(base_name, str):
         raise InputError(
             f"extends: {base_name!r:.60} is no name of a recipe",
@@ -61,7 +64,6 @@ def _joined(
             f"{base_name} is no recipe to extend", where=where, fix="extends: measured"
         )
     base = _joined(base, base_name, read, (*above, base_name))
-    own = {key: value for key, value in raw.items() if key != "extends"}
     last = _mapping(base, "closing", base_name)
     steps = _mapping(own, "steps", where)
     own["steps"] = {name: body for name, body in steps.items() if name not in last}

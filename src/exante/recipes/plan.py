@@ -79,7 +79,11 @@ def build(raw: Any, where: str, given: Iterable[str] = ()) -> Recipe:
         InputError: an unknown field, stage or step; names the place and the nearest known one.
     """
     if not isinstance(raw, dict) or not isinstance(raw.get("steps"), dict):
-        raise InputError("a recipe is a mapping with `steps`", where=where, fix="exante cp erpo X")
+        raise InputError(
+            "a recipe is a mapping with `steps`",
+            where=where,
+            fix="`exante cp erpo mine.yaml` writes one to begin with",
+        )
     _known(raw, set(_Document.model_fields), where)
     _require_no_secrets(raw, where)
     head = _shaped(_Document, raw, where)
