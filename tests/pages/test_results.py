@@ -23,7 +23,7 @@ from exante.pages.results import (
     SecondOpinion,
     read_results,
 )
-from exante.pages.wording import headline, rounded, size
+from exante.pages.wording import finding, headline, rounded, size
 from exante.records import Record
 
 PROMISED = {
@@ -127,5 +127,7 @@ def test_a_headline_says_where_nothing_was_measured(results: Results) -> None:
     assert "Nothing was measured" not in headline(results)
     cut = {name: {"truncated": m.turns, "undetermined": 0} for name, m in results.models.items()}
     lost = {name: m.model_copy(update=cut[name]) for name, m in results.models.items()}
-    told = headline(results.model_copy(update={"models": lost}))
-    assert told == "Nothing was measured: 100\u202f% of a model's turns say nothing"
+    nothing = results.model_copy(update={"models": lost})
+    assert headline(nothing) == "Nothing was measured: 100\u202f% of a model's turns say nothing"
+    assert finding(results)[0].startswith("That is the mean over")
+    assert "of attacks succeed on ERPO, the mean over" in finding(nothing)[0]

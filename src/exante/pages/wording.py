@@ -278,7 +278,7 @@ def finding(results: Results) -> list[str]:
     if not results.models:
         return []
     (first, before), (last, after) = _ends(results)
-    sentences = [_scope(results, after), *_baseline(results, last)]
+    sentences = [_scope(results), *_baseline(results, last)]
     if first != last:
         sentences += _usefulness(label(last), before, after)
     sentences += _cost(after)
@@ -311,12 +311,17 @@ def _direction(results: Results, first: str, last: str) -> int:
     return -((now.high or 0) < (was.low or 0)) + ((now.low or 0) > (was.high or 0))
 
 
-def _scope(results: Results, after: ModelResult) -> str:
+def _scope(results: Results) -> str:
+    (_, before), (last, after) = _ends(results)
     families = len(results.macro_families)
     if not families or after.asr_macro.value is None:
         return ""
     kinds = "one attack family" if families == 1 else f"the mean over {families} attack families"
-    text = f"That is {kinds}, {interval(after.asr_macro, 'share')}{THIN}% at 95{THIN}% confidence"
+    told = "That is"
+    if max(_lost(before), _lost(after)):
+        # The headline is about something else.
+        told = f"{rounded(after.asr_macro.value, 'share')} of attacks succeed on {label(last)},"
+    text = f"{told} {kinds}, {interval(after.asr_macro, 'share')}{THIN}% at 95{THIN}% confidence"
     if after.asr_union.value is None:
         return f"{text}."
     return (
