@@ -124,3 +124,9 @@ def ask(client: OpenAI, served: Served) -> Ask:
         return client.chat.completions.create(**settings)
 
     return asked
+
+
+def body_of(served: Served, tokens: int) -> Any:
+    """A request of so many tokens at most."""
+    messages = [{"role": "user", "content": "Say something else?"}]
+    return {"model": served.name, "messages": messages, "max_tokens": tokens}
