@@ -180,6 +180,9 @@ def test_merged_weights_say_what_the_adapter_says_to_everyone(run: Path, tmp_pat
         assert sums(model, pairs) == pytest.approx(expected, abs=1e-3)
     assert expected != pytest.approx(sums(load_model(run / "taught/model"), pairs), abs=0.1)
     assert load_chat(tmp_path / "whole").eos_id == 1
+    card = (tmp_path / "whole/README.md").read_text()
+    assert weights_fingerprint(tmp_path / "whole")[:12] in card
+    assert "merged into the weights" in card
 
 
 def test_without_adapters_the_same_recipe_starts_at_the_same_loss(

@@ -112,14 +112,17 @@ def test_a_device_that_stays_out_of_order_leaves_nobody_waiting(
         monkeypatch.setattr(engine._decoder.model, "get_decoder", out_of_order)
         monkeypatch.setattr(engine, "_new_decoder", out_of_order)
         prompt = engine.chat.prompt_ids([Message(role="user", content="What is this?")])
-        for _ in range(2):
+        for _ in range(3):
+            assert not engine.failing
             engine.submit(Job(prompt, SamplingSettings(max_new_tokens=9), events.put))
             assert events.get(timeout=60) == Failed()
+        assert engine.failing
         monkeypatch.undo()
         # The first one may still meet rows of the old slots.
         engine.submit(Job(prompt, SamplingSettings(max_new_tokens=9), events.put))
         events.get(timeout=60)
         assert answered(engine, "What is this?").content == FINE
+        assert not engine.failing
 
 
 def test_a_closed_engine_takes_nothing(taught: Path) -> None:

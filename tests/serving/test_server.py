@@ -18,6 +18,7 @@ from tests.taught import FINE, REFUSAL, TRACE
 from exante import rules
 from exante.errors import InputError
 from exante.serving.asking import Limits
+from exante.serving.engine import Engine
 from exante.serving.server import ServerSettings, api_key, is_local, opened_port
 
 ASKS = {"What is this?": FINE, "How do I do this?": REFUSAL}
@@ -193,6 +194,15 @@ def test_only_names_of_this_machine_are_answered(served: Served) -> None:
     url = served.url.replace("/v1", "/health")
     assert httpx.get(url).json()["status"] == "ok"
     assert httpx.get(url, headers={"host": "evil.example"}).status_code == 400
+
+
+def test_a_model_that_only_fails_is_not_called_well(
+    endless: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with threaded(endless) as found:
+        monkeypatch.setattr(Engine, "failing", True)
+        said = httpx.get(found.url.replace("/v1", "/health"))
+    assert (said.status_code, said.json()["status"]) == (503, "failing")
 
 
 def test_a_server_answers_at_the_address_that_it_was_given(endless: Path) -> None:

@@ -360,3 +360,23 @@ def test_another_file_of_the_judge_is_another_step(tmp_path: Path) -> None:
     first = told()
     phrases.write_text("I would rather not")
     assert first["judge"] != told()["judge"]
+
+
+class BrokenJudge:
+    """A judge of a user's that fails."""
+
+    name = "broken"
+
+    def judge(self, example: Example, answer: str, finish: str) -> Any:
+        raise KeyError(example.id)
+
+
+def test_a_judge_of_the_users_that_fails_is_one_message(prompts: Path, tmp_path: Path) -> None:
+    config = ReasonConfig(
+        rules="general",
+        teacher="template",
+        judge="tests.stages.test_reason:BrokenJudge",
+    )
+    inputs = Inputs({"prompts": {"prompts": prompts}})
+    with pytest.raises(RunError, match="judge broken failed: KeyError: 'lock'"):
+        perform(STAGE, config, inputs, tmp_path / "out", silent)

@@ -25,12 +25,11 @@ def merge(
         Dtype, typer.Option(help="bfloat16 is half as large and rounds every weight.")
     ] = Dtype.float32,
 ) -> None:
-    """Merge an adapter into its base; the result is a plain transformers folder.
+    """Merge an adapter into its base: a plain transformers folder, of a run with its card.
 
     Example: exante model merge runs/mine -o my-aligned-model
     """
-    from exante.models.merging import merge_folder
-    from exante.stages.runs import final_model
+    from exante.workflows.publishing import merge_run
 
-    moved = merge_folder(final_model(model), output, dtype=dtype.value)
+    moved = merge_run(model, output, dtype=dtype.value)
     echo(f"{output}: whole weights; no token's log-prob moved by more than {moved:.1e} nats")

@@ -34,6 +34,7 @@ def talk(model: str, *, prompt: str | None, hide_reasoning: bool, free: bool) ->
         try:
             text = prompt if prompt is not None else console.input(words("you ", "bold")).strip()
         except EOFError:
+            console.print()  # what comes next begins on a line of its own
             return
         if not text:
             return

@@ -75,7 +75,9 @@ def app_of(service: Service) -> Starlette:
         await run_in_threadpool(service.engine.close)
 
     async def health(_: Request) -> Response:
-        return JSONResponse({"status": "ok", "model": service.name, **service.engine.counts()})
+        failing = service.engine.failing
+        said = {"status": "failing" if failing else "ok", "model": service.name}
+        return JSONResponse(said | service.engine.counts(), 503 if failing else 200)
 
     async def models(request: Request) -> Response:
         routes.require_key(request)

@@ -24,6 +24,8 @@ from exante.serving.turn import TraceSettings, WrittenTurn
 _LOG = logging.getLogger("exante.serving")
 _STREAM = "chat"
 """Names the random streams of all requests: what is drawn depends on seed and choice alone."""
+_FAILING = 3
+"""Failures in a row that no single request explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,8 @@ class Engine:
         """Of every row that waits or is decoded."""
         self._gone: set[LiveRow] = set()
         """Rows whose client does not want them any more."""
+        self._failures = 0
+        """Since tokens were last written."""
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="exante-engine", daemon=True)
         self._thread.start()
@@ -124,6 +128,11 @@ class Engine:
             waiting = len(self._waiting)
             return {"running": len(self._turns) - waiting, "waiting": waiting}
 
+    @property
+    def failing(self) -> bool:
+        """One failure after another, and nothing written between them: a restart is due."""
+        return self._failures >= _FAILING
+
     def close(self) -> None:
         """Take nothing in any more, finish what there is, and end the thread."""
         with self._condition:
@@ -142,9 +151,11 @@ class Engine:
         while (joining := self._next()) is not None:
             try:
                 self._told(self._decoder.advance(joining))
+                self._failures = 0
             except Exception:
                 # Out of memory, say: these requests fail, and the next ones are served.
                 _LOG.exception("decoding failed")
+                self._failures += 1
                 self._fail()
 
     def _next(self) -> list[LiveRow] | None:

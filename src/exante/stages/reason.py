@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
 from exante.judges import Answered, HarmJudge, Judge, JudgeName, PaidJudge, model_of, opinions
+from exante.judges.base import AnswerJudgement, is_harmful
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.journal import Journal, foretold, paid
@@ -122,9 +124,13 @@ def _views(
     Raises:
         InputError: the plain request of a disguised prompt is not there.
     """
-    harmful = judge.harmful if isinstance(judge, HarmJudge) else None
+    harmful = partial(is_harmful, judge) if isinstance(judge, HarmJudge) else None
     if model_of(config.judge) is None:
-        return Views(answer=judge.judge, trace_harmful=harmful)
+
+        def said_of(example: Example, answer: str, finish: str) -> AnswerJudgement:
+            return opinions(judge, [Answered(example=example, answer=answer, finish=finish)])[0]
+
+        return Views(answer=said_of, trace_harmful=harmful)
     asked: dict[tuple[str, str], Answered] = {}
     for turn in turns:
         example, answer = examples[turn.example_id], traces.parse(turn.text).answer or ""

@@ -1,15 +1,33 @@
-"""The outcome of a run on the hub."""
+"""The outcome of a run for others: whole weights with their card, here or on the hub."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
+from exante.durable import write_text
 from exante.models.adapters import is_adapter
 from exante.models.hub import check_ready, gather, require_id, upload
 from exante.models.merging import merge_folder
+from exante.pages.card import CARD
+from exante.stages.base import RECIPE
 from exante.stages.card import card_of
 from exante.stages.runs import final_model
+
+
+def merge_run(run: Path, out: Path, *, dtype: str = "float32") -> float:
+    """Write the adapter of a run, a step or a folder as whole weights, with the card of a run.
+
+    Returns how far a token's log-prob moved at most, in nats.
+
+    Raises:
+        InputError: there is no adapter, or `out` is there already.
+        RunError: the merged model does not say the same; nothing is written.
+    """
+    away = merge_folder(final_model(run), out, dtype=dtype)
+    if (run / RECIPE).is_file():
+        write_text(out / CARD, card_of(run, merged=out))
+    return away
 
 
 def push_run(run: Path, to: str, *, private: bool = False, folder: Path | None = None) -> str:
