@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,20 @@ from exante.records import AnswerVerdict, Example, Generation, Judged, Judgement
 from exante.stages.caveats import caveats
 from exante.stages.comparisons import compare
 from exante.stages.measures import Item, by_family, macro_families, measure, spread
-from exante.stages.report import row_of
+from exante.stages.report import ReportConfig, identity, row_of
 from exante.stages.transcripts import transcripts
 
 ATTACKS = ("direct", "fiction", "many_shot", "answer_prefill")
+RULES = """\
+version: 1
+name: mine
+categories:
+  - id: A
+    title: Locks
+    definition: Requests about locks.
+    prohibited: [{id: A.1, text: "%s"}]
+    allowed: [{id: A.a1, text: Keys of your own.}]
+"""
 COUNTS_OTHER_THINGS = {"asr_union", "asr_by_attack", "response_efficiency"}
 """Goals, one family at a time, and only turns that both models got right."""
 
@@ -173,3 +184,14 @@ def test_turns_on_which_judges_differ_are_shown_first(items: list[Item]) -> None
     found = transcripts({"m": benign}, 2, 0, second)
     assert {t.id for t in found} == disputed
     assert all(set(t.turns["m"].others) == {"second"} for t in found)
+
+
+def test_edited_rules_make_another_page(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    config = ReportConfig(rules=str(path))
+
+    def told(clause: str) -> dict[str, str]:
+        path.write_text(RULES % clause, encoding="utf-8")
+        return identity(config)
+
+    assert told("Locks of others.") == told("Locks of others.") != told("Doors of others.")

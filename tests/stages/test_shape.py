@@ -61,7 +61,7 @@ def weighed(
     config = ShapeConfig(judge=f"{HERE}:{judge}", chunk_tokens=chunk, strength=0.5)
     summary = STAGE.run(config, inputs, out, quiet)
     assert model_of(out) == policy
-    assert summary["rows"] == len(turns)
+    assert summary["rows"] == sum(t.generation.finish == "stop" for t in turns)
     return read_jsonl(out / ROWS, Row)
 
 
@@ -99,6 +99,14 @@ def test_a_trace_is_not_judged(tmp_path: Path, policy: Path) -> None:
 def test_a_judge_that_never_tells_is_refused(tmp_path: Path, policy: Path) -> None:
     with pytest.raises(InputError, match="could not judge any beginning"):
         weighed(tmp_path, policy, [harm(load_chat(policy), "a")], "Silent")
+
+
+def test_where_every_turn_was_cut_no_judge_is_blamed(tmp_path: Path, policy: Path) -> None:
+    cut = harm(load_chat(policy), "a")
+    cut = cut.model_copy(
+        update={"generation": cut.generation.model_copy(update={"finish": "length"})}
+    )
+    assert weighed(tmp_path, policy, [cut], "Codes") == []
 
 
 def test_a_judge_on_a_server_is_asked_nothing_again_after_a_fault(

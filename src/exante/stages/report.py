@@ -99,8 +99,11 @@ class Row(Record):
 
 
 def identity(config: ReportConfig) -> dict[str, str]:
-    """The content of the calibration's file."""
-    return {"calibration": sha256_of(Path(config.calibration))} if config.calibration else {}
+    """The content of the rules, whose clauses are printed, and of the calibration's file."""
+    said = {"rules": rules.load(config.rules).hash}
+    if config.calibration:
+        said["calibration"] = sha256_of(Path(config.calibration))
+    return said
 
 
 def run(config: ReportConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:

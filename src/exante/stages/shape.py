@@ -60,7 +60,7 @@ def run(config: ShapeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
                 )
             )
         tell(done, len(groups), "prompts")
-    if unjudged == chunks:
+    if chunks and unjudged == chunks:
         raise InputError(
             f"judge {config.judge} could not judge any beginning of any turn",
             where=str(place),
@@ -70,11 +70,12 @@ def run(config: ShapeConfig, inputs: Inputs, out: Path, tell: Tell) -> Summary:
     journal.drop()
     point_at(model_of(place), out)
     bill = judge.bill if isinstance(judge, PaidJudge) else None
+    weights = [weight for row in rows for weight in _weights(row.weight)]
     return {
         "rows": len(rows),
         "chunks": chunks,
         "unjudged": unjudged,
-        "mean_weight": round(mean(w for row in rows for w in _weights(row.weight)), 4),
+        "mean_weight": round(mean(weights), 4) if weights else None,
         **(paid(bill, tell) if bill else {}),
     }
 
