@@ -354,6 +354,8 @@ PAGES: dict[str, Page] = {
             "exante align --model ./tiny": until("taught_judged", differs=_RANDOM),
             "exante evaluate": Way(planned=_LONG),
             "exante serve": Way(planned=_HTTP),
+            "exante chat runs/first": Way(differs=_RANDOM),
+            "exante model merge runs/first": Way(code=2),
             "exante push": Way(add=("--folder", "to-push")),
         },
         unread={"  done": _SAID},
