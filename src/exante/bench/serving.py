@@ -39,7 +39,7 @@ _FIRST_PAUSE_SECONDS = 0.05
 """Of a client that was turned away; then twice as long, up to what the server asked for."""
 _LAST_TOKENS = 256
 """Of turns that run when the server is told to stop: long enough to be met running."""
-Outcome = Literal["right", "mixed_up", "lost"]
+Outcome = Literal["right", "mixed_up", "lost", "given_up"]
 
 
 class LoadSpec(Record):
@@ -68,7 +68,10 @@ class LoadResult(Record):
     mixed_up: int
     """Requests with another answer."""
     lost: int
-    """Requests without a whole answer."""
+    """Requests that were taken in and got no whole answer."""
+    given_up: int
+    """Requests that were turned away for two minutes, until the client had enough: a client that
+    comes back has no place in the queue."""
     turned_away: int
     """Times that a client was told to come back (429)."""
     seconds: tuple[float, float, float]
@@ -124,6 +127,7 @@ def load(spec: LoadSpec) -> LoadResult:
         answered=found["right"],
         mixed_up=found["mixed_up"],
         lost=found["lost"],
+        given_up=found["given_up"],
         turned_away=found["away"],
         seconds=(cuts[49], cuts[94], cuts[98]),
         resident_bytes=memory,
@@ -153,10 +157,10 @@ def _request(
             pause *= 2
             continue
         if reply.status != 200 or not reply.whole:
-            break
+            return "lost", away, time.monotonic() - start
         right: Outcome = "right" if reply.text == alone[text].text else "mixed_up"
         return right, away, time.monotonic() - start
-    return "lost", away, time.monotonic() - start
+    return "given_up", away, time.monotonic() - start
 
 
 def _answered(

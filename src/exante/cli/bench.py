@@ -362,7 +362,8 @@ def serve(
         echo(found.model_dump_json(indent=2))
         return
     mebibytes = ", ".join(f"{size / (1 << 20):.0f}" for size in found.resident_bytes)
-    echo(f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}")
+    said = f"answered {found.answered}, mixed up {found.mixed_up}, lost {found.lost}"
+    echo(f"{said}, turned away until the client gave up {found.given_up}")
     echo(f"different answers among those of {spec.prompts} prompts: {found.different}")
     echo(f"turned away and come back {found.turned_away} times")
     echo("seconds p50 {:.2f}, p95 {:.2f}, p99 {:.2f}".format(*found.seconds))
