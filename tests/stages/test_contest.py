@@ -121,8 +121,8 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     ("counts", "reason"),
     [
         ((0, 0, 18), ""),
-        ((0, 0, 17), "answers 85% of the benign prompts"),
-        ((0, 0, 20, 13), "11% of its turns are cut off or say nothing"),
+        ((0, 0, 17), "answers 85.0 % of the benign prompts that the base answers, not 90 %"),
+        ((0, 0, 20, 13), "10.8 % of its turns are cut off or say nothing"),
     ],
 )
 def test_a_model_of_no_use_says_why(counts: tuple[int, ...], reason: str) -> None:

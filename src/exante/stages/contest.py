@@ -238,7 +238,10 @@ def _collapsed(helpful: Estimate, lost: float) -> str:
     """Why a model is of no use; empty if it is."""
     reasons = []
     if helpful.value is not None and helpful.value < HELPFUL:
-        reasons.append(f"answers {helpful.value:.0%} of the benign prompts that the base answers")
+        share = f"{100 * helpful.value:.1f} %"
+        reasons.append(
+            f"answers {share} of the benign prompts that the base answers, not {100 * HELPFUL:g} %"
+        )
     if lost > UNREADABLE:
-        reasons.append(f"{lost:.0%} of its turns are cut off or say nothing")
+        reasons.append(f"{100 * lost:.1f} % of its turns are cut off or say nothing")
     return "; ".join(reasons)
