@@ -72,10 +72,12 @@ def convert(
     Example: exante data convert STAR-1.json --without harmbench=behaviors.csv -o star1.jsonl
     Example: exante data convert harmless.jsonl.gz --prefers safer --to trl -o trl.jsonl
     """
+    from exante.workflows.converting import converted
+
     target = _one_of(to, ("examples", "trl", "pku"), "target", "--to")
     preference = _one_of(prefers, ("better", "safer"), "preference", "--prefers")
     found = _read(files, form, column, preference, kind)
-    result = _write(found, output, target, preference, without or [])
+    result = converted(found, output, target, preference, without=without or [])
     _keep_rejected(found, rejected)
     if as_json:
         echo(json.dumps({"files": [_account(one) for one in found], **result}))
@@ -164,39 +166,6 @@ def _read(
     return [read_data(located(file), form=form, columns=named, how=how) for file in files]
 
 
-def _write(
-    found: list[DataSet], output: Path, target: Any, prefers: Any, without: list[str]
-) -> dict[str, Any]:
-    """What was written, and what was left out for which reason.
-
-    Raises:
-        InputError: nothing can be written that way.
-    """
-    from exante.formats.write import written
-    from exante.records import write_lines
-    from exante.stages.collect import collected
-    from exante.stages.dataset import all_examples
-    from exante.stages.overlap import untouched
-
-    examples = all_examples(found)
-    # Rows that an evaluation leaves out by default may be asked for all the same.
-    suites = collected(without, keep=("copyright",))
-    kept = untouched(examples, [e for suite in suites for e in suite.examples])
-    made = written(kept, target, prefers)
-    if len(kept) < len(examples):
-        made.left["near-duplicates of a suite's prompts"] = len(examples) - len(kept)
-    if not made.rows:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in made.left.items())
-        raise InputError(
-            f"nothing can be written as {made.type} ({reasons})",
-            where=f"--to {target}",
-            fix="choose another target, or --prefers safer",
-        )
-    write_lines(output, (json.dumps(row, ensure_ascii=False) for row in made.rows))
-    counts = {"type": made.type, "rows": len(made.rows), "left_out": dict(made.left)}
-    return {"output": str(output), **counts}
-
-
 def _mapping(pairs: list[str] | None) -> dict[str, str]:
     """`field=column` texts as a mapping.
 
@@ -215,7 +184,6 @@ def _mapping(pairs: list[str] | None) -> dict[str, str]:
 
 
 def _one_of(value: str, known: tuple[str, ...], kind: str, option: str) -> Any:
-
     if value not in known:
         raise unknown_name(kind, value, known, where=option)
     return value

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
@@ -31,11 +34,47 @@ def watched(out: Path) -> Iterator[ProgressListener]:
         ) from None
 
 
+class _Interrupt:
+    """Ctrl-C, remembered.
+
+    Python drops an exception that is raised in a finalizer or in the callback of a weak reference.
+    Each import has such a callback, and a run imports much on its way.
+    """
+
+    def __init__(self) -> None:
+        self._pressed = False
+        # Ignored (`nohup`) it stays; and only the main thread may say what signals do.
+        self._mine = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+
+    def listen(self) -> None:
+        """Remember it from now on."""
+        if self._mine:
+            signal.signal(signal.SIGINT, self._press)
+
+    def leave(self) -> None:
+        """As it was before."""
+        if self._mine:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt if it was pressed, and dropped."""
+        if self._pressed:
+            raise KeyboardInterrupt
+
+    def _press(self, *_: object) -> NoReturn:
+        self._pressed = True
+        raise KeyboardInterrupt
+
+
 class ProgressListener:
     """Shows steps and bars with the remaining time on stderr."""
 
     def __init__(self) -> None:
         """Nothing is shown before the first step; only the main process shows anything."""
+        self.interrupt = _Interrupt()
         self.console = Screen(stderr=True, quiet=not ranks().main)
         self.bar = Progress(
             TextColumn("  {task.description:32}", markup=False),
@@ -50,20 +89,24 @@ class ProgressListener:
 
     def __enter__(self) -> ProgressListener:
         """Drawing starts with the first step: a mistake found before is one message alone."""
+        self.interrupt.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop drawing, however the run ended."""
+        self.interrupt.leave()
         if self.bar.live.is_started:
             self.bar.stop()
 
     def started(self, name: str, stage: str) -> None:
         """A bar without length appears."""
+        self.interrupt.check()
         self.bar.start()
         self.task = self.bar.add_task(shown(name), total=None, note=shown(stage))
 
     def progress(self, done: int, total: int, note: str) -> None:
         """The bar moves; words without a number are a line that stays."""
+        self.interrupt.check()
         if total == 0:
             self.console.print(f"  {note}", style="dim")
         elif self.task is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -108,10 +107,11 @@ def diff(
     """
     from exante import rules as rule_sets
     from exante.amendments import amendments
+    from exante.workflows.citing import citing_traces
 
     before, after = rule_sets.load(old), rule_sets.load(new)
     found = amendments(before, after)
-    citing = _citing(found, traces) if traces else None
+    citing = citing_traces(found, traces) if traces else None
     if as_json:
         document = {"changes": [one.model_dump() for one in found], "cited_by": citing}
         echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -140,28 +140,6 @@ def _drafted(text: str, teacher: str | None) -> tuple[Draft, str]:
 
     speaker = open_speaker(teacher)
     return draft_by(speaker, text), f"by {speaker.name}"
-
-
-def _citing(found: list[Amendment], run: Path) -> dict[str, list[str]]:
-    """Ids of prompts by the clause that their traces cite, of clauses that are not what they were.
-
-    Raises:
-        InputError: the run holds no traces.
-    """
-    from exante.records import Traced, read_jsonl
-    from exante.stages.reason import TRACED
-    from exante.traces import parse
-
-    files = [path for path in (run / TRACED, *sorted(run.glob(f"*/{TRACED}"))) if path.is_file()]
-    if not files:
-        raise InputError("holds no traces", where=str(run), fix="give a run with a reason step")
-    touched = {one.was or one.id for one in found if one.change != "added"}
-    citing: dict[str, set[str]] = defaultdict(set)
-    for turn in (turn for path in files for turn in read_jsonl(path, Traced)):
-        trace = parse(turn.text).trace
-        for clause in touched.intersection(trace.cited if trace else ()):
-            citing[clause].add(turn.example_id)
-    return {clause: sorted(citing[clause]) for clause in sorted(citing)}
 
 
 def _lines(one: Amendment) -> list[str]:

@@ -12,8 +12,17 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat
 
 from exante import rules, traces
-from exante.judges import Answered, HarmJudge, Judge, JudgeName, PaidJudge, model_of, opinions
-from exante.judges.base import AnswerJudgement, is_harmful
+from exante.judges import (
+    Answered,
+    AnswerJudgement,
+    HarmJudge,
+    Judge,
+    JudgeName,
+    PaidJudge,
+    model_of,
+    opinions,
+)
+from exante.judges.base import is_harmful
 from exante.records import Example, Traced, read_jsonl, write_json, write_jsonl
 from exante.stages.base import Config, Inputs, Stage, Summary, Tell
 from exante.stages.journal import Journal, foretold, paid

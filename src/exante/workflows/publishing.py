@@ -24,8 +24,12 @@ def merge_run(run: Path, out: Path, *, dtype: str = "float32") -> float:
         InputError: there is no adapter, or `out` is there already.
         RunError: the merged model does not say the same; nothing is written.
     """
+    has_card = (run / RECIPE).is_file()
+    if has_card:
+        # What cannot be told of the run is said here, before anything is merged.
+        card_of(run)
     away = merge_folder(final_model(run), out, dtype=dtype)
-    if (run / RECIPE).is_file():
+    if has_card:
         write_text(out / CARD, card_of(run, merged=out))
     return away
 
