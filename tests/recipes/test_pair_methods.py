@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tests.recipes.fakes import Heard
 from tests.tiny import tiny_model
 
 from exante import recipes
 from exante.models.folders import weights_fingerprint
-from exante.models.load import load_chat
+from exante.models.load import load_chat, load_model
+from exante.models.weights import weights_of
 from exante.recipes.plan import build
 from exante.recipes.run import perform_recipe
 from exante.records import (
@@ -97,7 +99,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def performed(method: str, policy: Path, out: Path, until: str | None = None) -> dict[str, Any]:
     """The method's own steps behind labelled answers that are told here."""
     raw = recipes.load(method).raw
-    ends = ("pairs", "tuned", "helpful", "safe", "implied")
+    ends = ("pairs", "tuned", "helpful", "safe", "implied", "merged")
     own = {name for name in raw["steps"] if name.endswith(ends)}
     here = "tests.recipes.test_pair_methods"
     steps: dict[str, Any] = {
@@ -162,3 +164,13 @@ def test_pecan_asks_both_models_it_trains_what_turns_are_worth(
     weighed = stamp_of(folders["pairs"])["summary"]
     assert weighed["reference_cost"] == pytest.approx(0.0, abs=1e-6)
     assert weighed["kept"] == len(read_jsonl(folders["pairs"] / PAIRS, Pair)) > 0
+
+
+def test_psacpo_ends_between_its_two_trainings(policy: Path, tmp_path: Path) -> None:
+    folders = performed("psacpo", policy, tmp_path)
+    helpful, safer, merged = (
+        weights_of(load_model(model_of(folders[name]))) for name in ("helpful", "tuned", "merged")
+    )
+    assert any(not torch.equal(helpful[name], safer[name]) for name in helpful)
+    for name, value in merged.items():
+        assert torch.allclose(value, 0.25 * helpful[name] + 0.75 * safer[name], atol=1e-7)

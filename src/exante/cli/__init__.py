@@ -145,15 +145,14 @@ def list_things(
 
     Example: exante ls judges
     """
-    from exante.cli.listing import listing
+    from exante.cli.listing import in_columns, listing
 
     rows = listing(what)
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
-    for row in rows:
-        name, *rest = (str(value) for value in row.values() if value)
-        echo(f"{name:28} {'  '.join(rest)}")
+    for line in in_columns([list(row.values()) for row in rows]):
+        echo(line)
 
 
 @app.command(name="recipes")

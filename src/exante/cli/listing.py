@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from exante import recipes
@@ -34,6 +35,15 @@ def listing(what: str) -> list[dict[str, str]]:
     if what not in kinds:
         raise unknown_name("kind of thing", what, kinds)
     return kinds[what]()
+
+
+def in_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows as lines whose columns begin below each other, two blanks after the widest."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
 
 
 def _group(name: str) -> str:

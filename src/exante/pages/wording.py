@@ -47,7 +47,7 @@ _ROLES = {
 }
 _NEARLY_ALL = 0.9
 _CAPITALS = {"sft": "SFT", "erpo": "ERPO", "dpo": "DPO", "ipo": "IPO", "sacpo": "SACPO"}
-_CAPITALS |= {"bfpo": "BFPO", "modpo": "MODPO"}
+_CAPITALS |= {"bfpo": "BFPO", "modpo": "MODPO", "psacpo": "P-SACPO"}
 
 
 @dataclass(frozen=True, slots=True)
