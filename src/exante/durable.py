@@ -18,6 +18,8 @@ from exante.errors import InputError
 
 UNFINISHED = ".tmp"
 """End of the name of a file that is being written."""
+CHECKPOINTS = "checkpoints"
+"""Folder from which killed work goes on; what is finished has none."""
 _OF_SAFETENSORS = ".tmp*"
 """Names of weights that are being written: `.tmp` and six letters."""
 _THEIRS = (

@@ -84,6 +84,34 @@ def test_an_interrupted_stage_continues_and_leaves_no_folder_before_it_is_comple
     assert (tmp_path / "a/numbers.txt").read_text().split() == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize("at", ["contents_of", "put_in_place"])
+def test_a_kill_between_the_last_work_and_the_name_costs_no_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def kill(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    def trained(config: Count, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+        (out / "checkpoints").mkdir(exist_ok=True)
+        (out / "checkpoints/state").write_text("")
+        return count(config, inputs, out, tell)
+
+    stage = Stage("trained", 1, Count, trained)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"exante.stages.base.{at}", kill)
+        with pytest.raises(KeyboardInterrupt):
+            perform(stage, Count(), NONE, tmp_path / "a", quiet)
+    assert not (tmp_path / "a").exists()
+    (partial,) = tmp_path.glob("a.*.partial")
+    assert (partial / "checkpoints").exists() == (at == "contents_of")
+    perform(stage, Count(), NONE, tmp_path / "a", quiet)
+    # What was stamped is not even looked at again; else the stage finds all of its work.
+    made = stamp_of(tmp_path / "a")
+    assert made["summary"] == {"from": 3 if at == "contents_of" else 0}
+    assert set(made["files"]) == {"numbers.txt"}
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["numbers.txt", "stage.json"]
+
+
 def test_an_inputs_fingerprint_enters_the_identity(tmp_path: Path) -> None:
     first = perform(COUNT, Count(), NONE, tmp_path / "a", quiet)
     second = perform(COUNT, Count(until=2), NONE, tmp_path / "b", quiet)

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from exante.training.checkpoints import Keeper, drop_checkpoints, newest_checkpoint
+from exante.training.checkpoints import Keeper, newest_checkpoint
 
 FILES = ("model.safetensors", "optimizer.pt", "scheduler.pt", "trainer_state.json")
 
@@ -74,8 +74,8 @@ def test_a_kill_while_one_is_dropped_leaves_nothing_that_looks_whole(
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
-            drop_checkpoints(tmp_path)
-    assert newest_checkpoint(tmp_path) == str(tmp_path / "checkpoint-4")
-    drop_checkpoints(tmp_path)
-    assert not tmp_path.exists()
+            saved(tmp_path, 6)
+    assert (tmp_path / "checkpoint-2").exists()
+    (tmp_path / "checkpoint-6/whole.json").unlink()
+    (tmp_path / "checkpoint-4/whole.json").unlink()
     assert newest_checkpoint(tmp_path) is None

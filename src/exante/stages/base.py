@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from exante.durable import copy_file, drop_unfinished, put_in_place
+from exante.durable import CHECKPOINTS, copy_file, drop_unfinished, put_in_place, sync_tree
 from exante.errors import ArtefactError, InputError
 from exante.models.machine import machine
 from exante.models.ranks import alone, await_path, from_main, ranks, together
@@ -129,24 +130,35 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
         require_same_content(out, inputs.folders)
         return out
     partial = out.with_name(f"{out.name}.{fingerprint[:8]}{UNFINISHED}")
-    clock = _Clock()
     with disk_errors(partial):
+        if not from_main((partial / STAMP).is_file):
+            clock = _Clock()
+            summary = _fill(stage, config, inputs, partial, tell)
+            if ranks().main:
+                told = {**identity, "fingerprint": fingerprint, "summary": summary}
+                _stamp(partial, told, inputs, clock)
         if ranks().main:
-            partial.mkdir(parents=True, exist_ok=True)
-        summary: Summary = {}
-        if stage.parallel(config):
-            together()
-            await_path(partial)
-            summary = stage.run(config, inputs, partial, tell)
-        elif ranks().main:
-            with alone():
-                summary = stage.run(config, inputs, partial, tell)
-        if ranks().main:
-            told = {**identity, "fingerprint": fingerprint, "summary": summary}
-            _finish(partial, out, told, inputs, clock)
+            # Not before there is a stamp: reading all files of a large model once takes a while.
+            for checkpoints in list(partial.rglob(CHECKPOINTS)):
+                shutil.rmtree(checkpoints, ignore_errors=True)
+            put_in_place(partial, out)
         together()
         await_path(out)
     return out
+
+
+def _fill(stage: Stage, config: Config, inputs: Inputs, partial: Path, tell: Tell) -> Summary:
+    """Perform the stage, in all processes or in the main one; the others' summary is empty."""
+    if ranks().main:
+        partial.mkdir(parents=True, exist_ok=True)
+    if stage.parallel(config):
+        together()
+        await_path(partial)
+        return stage.run(config, inputs, partial, tell)
+    if ranks().main:
+        with alone():
+            return stage.run(config, inputs, partial, tell)
+    return {}
 
 
 class _Clock:
@@ -160,14 +172,12 @@ class _Clock:
         return {"started": self.started, "seconds": round(time.monotonic() - self._begun, 1)}
 
 
-def _finish(
-    partial: Path, out: Path, told: Mapping[str, Any], inputs: Inputs, clock: _Clock
-) -> None:
-    """Stamp what is finished with all that it consists of, and give it its name."""
+def _stamp(partial: Path, told: Mapping[str, Any], inputs: Inputs, clock: _Clock) -> None:
+    """Stamp what is finished with all that it consists of, once that is on the disk."""
     # What a kill left half written is nobody's any more.
     drop_unfinished(partial)
     files = contents_of(partial)
-    number = 1 + len(finished_steps(out.parent))
+    number = 1 + len(finished_steps(partial.parent))
     stamp = {
         **told,
         "files": {name: listed.model_dump() for name, listed in files.items()},
@@ -175,8 +185,8 @@ def _finish(
         "read": content_of(inputs.folders),
         "record": {"number": number, **clock.read(), **machine()},
     }
+    sync_tree(partial)
     write_json(partial / STAMP, stamp)
-    put_in_place(partial, out)
 
 
 def model_of(folder: Path) -> Path:

@@ -1,7 +1,7 @@
 """The files that a finished step consists of: listed in its stamp, and held against the disk.
 
 A file whose size and time are as listed counts as unchanged, as in git's index; any other is read.
-The card, which is written beside a finished model, and hidden files are no part of a step.
+Checkpoints, hidden files, and the card that is written beside a finished model are no part of it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+from exante.durable import CHECKPOINTS
 from exante.errors import ArtefactError
 from exante.pages.card import CARD
 from exante.records import Record
@@ -104,7 +105,9 @@ def files_of(folder: Path) -> Iterator[tuple[str, int, int]]:
     """Path inside the folder, bytes and time of change of each file that counts."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if path.name in _BESIDES or any(part.startswith(".") for part in name.parts):
+        if path.name in _BESIDES or CHECKPOINTS in name.parts:
+            continue
+        if any(part.startswith(".") for part in name.parts):
             continue
         if path.is_file():
             about = path.stat()

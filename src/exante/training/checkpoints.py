@@ -19,7 +19,6 @@ from exante.models.ranks import from_main, ranks, together
 from exante.records import write_json
 from exante.training.sharding import Division, division
 
-CHECKPOINTS = "checkpoints"
 _MARK = "whole.json"
 _KEPT = 2
 """The one before the last survives what the last one does not."""
@@ -47,13 +46,6 @@ class Keeper(TrainerCallback):
             write_json(newest / _MARK, {"division": division()})
             for old in _by_step(folder)[:-_KEPT]:
                 _drop(old)
-
-
-def drop_checkpoints(folder: Path) -> None:
-    """Remove all of them."""
-    for checkpoint in _by_step(folder):
-        _drop(checkpoint)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def newest_checkpoint(folder: Path) -> str | None:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from exante.durable import CHECKPOINTS
 from exante.errors import InputError
 from exante.models.chat import Chat
 from exante.models.compiled import compile_layers, compiler_works, worth_compiling
@@ -17,12 +18,7 @@ from exante.models.faults import first_line
 from exante.models.forward import can_share, choose_attention, scoring
 from exante.models.memory import peak_bytes, reset_peak, settled
 from exante.models.ranks import from_main, gathered, ranks
-from exante.training.checkpoints import (
-    CHECKPOINTS,
-    Keeper,
-    drop_checkpoints,
-    newest_checkpoint,
-)
+from exante.training.checkpoints import Keeper, newest_checkpoint
 from exante.training.data import Batchable, Collate, Items, LengthWindows
 from exante.training.dealing import Repeated, collate_share
 from exante.training.embeddings import keep_embeddings, markup_ids
@@ -133,7 +129,8 @@ def run(
 ) -> Run:
     """Train the job's model, from the newest checkpoint in `out` where there is one.
 
-    Nothing but a log is written, and no weights, where it is not to be `on_disk`.
+    Nothing but a log is written, and no weights, where it is not to be `on_disk`. Checkpoints stay
+    until whoever asked for the training has put away what it came to.
 
     Raises:
         RunError: the loss is not finite.
@@ -160,8 +157,9 @@ def run(
         trainer.require_finite()
     peaks = gathered(peak_bytes(default_device()) if known else None)
     lora = _saved(trainer, job, out, settings) if on_disk else None
-    if ranks().main:
-        drop_checkpoints(out / CHECKPOINTS)
+    if not on_disk and ranks().main:
+        # The Trainer makes it all the same.
+        (out / CHECKPOINTS).rmdir()
     peak = None if None in peaks else max(peak for peak in peaks if peak is not None)
     epochs = trainer.args.num_train_epochs
     return _told(trainer.state, epochs, time.monotonic() - start, peak, lora)

@@ -18,11 +18,10 @@ from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from exante.durable import write_text
+from exante.durable import CHECKPOINTS, write_text
 from exante.errors import InputError, RunError
 from exante.models.devices import native_bfloat16
 from exante.models.ranks import gathered, ranks
-from exante.training.checkpoints import CHECKPOINTS
 from exante.training.data import LengthWindows
 from exante.training.dealing import IDLE
 from exante.training.settings import TrainSettings
