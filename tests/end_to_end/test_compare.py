@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,31 @@ def _printing(table: Any, found: Compared, out: Path) -> Any:
     printer = typer.Typer()
     printer.command()(lambda: table(found, out))
     return printer
+
+
+def test_a_method_that_comes_later_makes_its_own_steps_and_a_new_report(
+    done: tuple[Path, list[str], Compared], tmp_path: Path
+) -> None:
+    folder, out = done[0].parent, shutil.copytree(done[0], tmp_path / "out")
+    run = out / "seed-0"
+    before = {path: path.stat().st_mtime_ns for path in run.glob("*/stage.json")}
+    names = [str(folder / "one.yaml"), documented(tmp_path, "late", 0.9), str(folder / "two.yaml")]
+    result = RUN.invoke(app, command(names, out, "--json"), catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    found = Compared.model_validate_json(result.stdout)
+    assert [row.name for row in found.methods] == ["one", "late", "two"]
+    by_name = {row.name: row for row in found.methods}
+    # What the second method had made alone is what the third one shares with it.
+    assert by_name["late"].held_out == by_name["two"].held_out
+    made = {
+        path for path in run.glob("*/stage.json") if before.get(path) != path.stat().st_mtime_ns
+    }
+    assert {path.parent.name for path in made} == {
+        "report",
+        "evaluation.late.sampled",
+        "evaluation.late.judged",
+    }
+    assert "late" in (run / "report.html").read_text()
 
 
 def test_adapters_are_trained_instead_of_all_weights_where_asked_for(tmp_path: Path) -> None:

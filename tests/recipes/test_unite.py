@@ -55,6 +55,31 @@ def test_every_method_makes_what_it_makes_alone(tmp_path: Path) -> None:
         assert alone[name] == together[name]
 
 
+def test_what_was_made_keeps_its_name_when_another_method_comes(tmp_path: Path) -> None:
+    first = {"a": method(1), "b": method(2)}
+    both = {**first, "c": method(2)}
+    known = united(first).known
+    assert united(both).names["b"]["pairs"] == "pairs"
+    later = united(both, known=known)
+    assert later.names["b"] == later.names["c"] == united(first).names["b"]
+    made(first, tmp_path)
+    heard = Heard()
+    perform_recipe(build({"steps": later.steps}, "united"), tmp_path, heard)
+    assert all(kept for _, kept in heard.finished_steps)
+    # And when it is gone, and comes again.
+    alone = united({"a": method(1)}, known=later.known)
+    assert list(alone.steps) == ["base", "answers", "a_pairs", "a_tuned"]
+    assert united(both, known=alone.known) == later
+
+
+def test_a_name_that_is_known_is_no_one_elses(tmp_path: Path) -> None:
+    known = united({"a": method(1), "b": method(1)}).known
+    assert "pairs" in known.values()
+    plan = united({"a": method(1), "b": method(2), "c": method(2)}, known=known)
+    assert plan.names["a"]["pairs"] == "pairs"
+    assert plan.names["b"]["pairs"] == plan.names["c"]["pairs"] == "b_pairs"
+
+
 def test_a_step_with_the_same_words_but_other_inputs_is_another_step() -> None:
     plan = united({"a": method(1), "b": method(1), "c": method(1, start=5)})
     assert plan.names["a"] == plan.names["b"]

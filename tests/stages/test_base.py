@@ -73,6 +73,26 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
     assert (tmp_path / "a/numbers.txt").read_text().split() == ["0", "1", "2"]
 
 
+def test_what_only_tells_of_other_steps_is_made_anew_when_they_change(tmp_path: Path) -> None:
+    told, out = Stage("told", 1, Count, count, renewed=True), tmp_path / "a"
+    perform(told, Count(), NONE, out, quiet)
+    perform(told, Count(until=1), NONE, out, quiet)
+    assert (out / "numbers.txt").read_text().split() == ["0"]
+    before = (out / "stage.json").stat().st_mtime_ns
+    perform(told, Count(until=1), NONE, out, quiet)
+    assert (out / "stage.json").stat().st_mtime_ns == before
+    with pytest.raises(ArtefactError, match="its stage or version|config"):
+        perform(COUNT, Count(until=2), NONE, out, quiet)
+    with pytest.raises(ArtefactError, match=r"config\.until"):
+        perform(
+            COUNT, Count(), NONE, perform(COUNT, Count(until=1), NONE, tmp_path / "b", quiet), quiet
+        )
+    (out / "mine.txt").write_text("notes")
+    with pytest.raises(ArtefactError, match=r"mine\.txt"):
+        perform(told, Count(until=2), NONE, out, quiet)
+    assert (out / "mine.txt").read_text() == "notes"
+
+
 def test_an_interrupted_stage_continues_and_leaves_no_folder_before_it_is_complete(
     tmp_path: Path,
 ) -> None:

@@ -245,6 +245,8 @@ class _Document(Config):
     settings: dict[str, Any] = {}
     steps: dict[str, Any]
     outcome: _Outcome | None = None
+    names: dict[str, str] = {}
+    """Of a comparison: what its steps are called, by what identifies them (`unite`)."""
 
 
 class _Loop(Config):

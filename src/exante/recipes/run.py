@@ -13,7 +13,7 @@ from exante.durable import write_text
 from exante.errors import ArtefactError, unknown_name
 from exante.models.ranks import ranks, require_shared
 from exante.recipes.plan import Each, Recipe, Reference, Repeat, Step, filled, parsed, steps_of
-from exante.stages.base import LOCK, RECIPE, Inputs, locked, perform
+from exante.stages.base import LOCK, RECIPE, STAMP, Inputs, locked, perform
 from exante.stages.decision import decision_of
 from exante.stages.disk import disk_errors
 
@@ -116,11 +116,12 @@ class _Run:
         if "steps" in step.stage.optional:
             inputs = Inputs({**inputs.folders, "steps": dict(self.done)})
         target = self.out / folder
-        reused, start = target.exists(), time.monotonic()
-        if not reused and ranks().main:
+        former, start = _stamped_at(target), time.monotonic()
+        if (former is None or step.stage.renewed) and ranks().main:
             self.write_down()
         self.listener.started(folder, step.stage.name)
         done = perform(step.stage, config, inputs, target, self.listener.progress)
+        reused = former is not None and _stamped_at(target) == former
         self.listener.finished(folder, time.monotonic() - start, reused)
         self.done[folder] = done
         if self.until in (name, step.stage.name):
@@ -196,6 +197,12 @@ class _Run:
             key: made[inner] if inner == node.gate else carried[key]
             for key, (_, inner) in node.carry.items()
         }
+
+
+def _stamped_at(folder: Path) -> int | None:
+    """When a finished step was stamped, in nanoseconds."""
+    stamp = folder / STAMP
+    return stamp.stat().st_mtime_ns if stamp.is_file() else None
 
 
 def _require_run_folder(out: Path) -> None:

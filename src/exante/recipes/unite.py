@@ -28,13 +28,20 @@ class United:
     """By method, what each of its steps is called here."""
     outcomes: dict[str, dict[str, str]]
     """By method, its outcome: the step it is `of`, and whether the trace is opened."""
+    known: dict[str, str]
+    """By what identifies a step, what it is called: here, and in the plans before."""
 
 
-def united(documents: Mapping[str, Mapping[str, Any]], reserved: Collection[str] = ()) -> United:
+def united(
+    documents: Mapping[str, Mapping[str, Any]],
+    reserved: Collection[str] = (),
+    known: Mapping[str, str] | None = None,
+) -> United:
     """The steps that lead to the outcomes of these recipes, by method, their settings filled in.
 
     Steps of one name that do the same with the same inputs in two methods are one step; all others
-    get the name of their method in front. No step is called by a `reserved` name.
+    get the name of their method in front. No step is called by a `reserved` name. What an earlier
+    plan of other methods called a step is `known`, and stays.
 
     Raises:
         InputError: a recipe names no outcome.
@@ -43,7 +50,8 @@ def united(documents: Mapping[str, Mapping[str, Any]], reserved: Collection[str]
     digests = {method: _digests(steps) for method, steps in plans.items()}
     made = Counter(digest for known in digests.values() for digest in set(known.values()))
     often = min(2, len(plans))
-    taken: dict[str, str] = dict.fromkeys(reserved, "")
+    called = dict(known or {})
+    taken = {*reserved, *(called[digest] for digest in made if digest in called)}
     steps: dict[str, Body] = {}
     names: dict[str, dict[str, str]] = {}
     for method, plan in plans.items():
@@ -51,22 +59,24 @@ def united(documents: Mapping[str, Mapping[str, Any]], reserved: Collection[str]
         for name, body in plan.items():
             digest = digests[method][name]
             plain = made[digest] >= often or name == method
-            own[name] = _free(name, method, digest, taken, plain=plain)
-            taken[own[name]] = digest
+            if digest not in called:
+                called[digest] = _free(name, method, taken, plain=plain)
+                taken.add(called[digest])
+            own[name] = called[digest]
             steps.setdefault(own[name], _renamed(body, own.__getitem__))
     outcomes = {}
     for method, document in documents.items():
         of = _headed(names[method].__getitem__)(str(document["outcome"]["of"]))
         outcomes[method] = {"trace": "free", **document["outcome"], "of": of}
-    return United(steps, names, outcomes)
+    return United(steps, names, outcomes, called)
 
 
-def _free(name: str, method: str, digest: str, taken: Mapping[str, str], *, plain: bool) -> str:
+def _free(name: str, method: str, taken: Collection[str], *, plain: bool) -> str:
     """The first name that nothing else bears."""
     prefixed = f"{method}_{name}"
     numbered = (f"{prefixed}_{number}" for number in count(2))
     names = chain([name] if plain else [], [prefixed], numbered)
-    return next(one for one in names if taken.get(one, digest) == digest)
+    return next(one for one in names if one not in taken)
 
 
 def _plan(method: str, document: Mapping[str, Any]) -> dict[str, Body]:
@@ -108,7 +118,7 @@ def _digests(steps: Mapping[str, Body]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, body in steps.items():
         told = json.dumps([name, _renamed(body, found.__getitem__)], sort_keys=True, default=str)
-        found[name] = sha256(told.encode()).hexdigest()
+        found[name] = sha256(told.encode()).hexdigest()[:32]
     return found
 
 

@@ -105,6 +105,10 @@ class Stage:
     """With these settings, can several processes run it together? Else the main one does. Where
     they can, the folder is common to all, and only the main process writes what the stage leaves.
     """
+    renewed: bool = False
+    """Where settings or inputs have changed: made anew instead of refused. For what only tells of
+    other steps, and is soon made.
+    """
 
 
 def in_parallel(_: Any) -> bool:
@@ -113,7 +117,7 @@ def in_parallel(_: Any) -> bool:
 
 
 def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell) -> Path:
-    """Fill `out` unless it already holds this very result.
+    """Fill `out` unless it already holds this very result; a `renewed` stage's older one gives way.
 
     Of several processes all return when the folder is there; only the main one stamps and renames.
 
@@ -124,7 +128,7 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
     """
     identity = from_main(lambda: _identity(stage, config, inputs))
     fingerprint = _hash(identity)
-    if from_main(out.exists):
+    if from_main(out.exists) and not from_main(lambda: _is_outdated(out, stage, fingerprint)):
         _require_same(out, fingerprint, identity)
         require_whole(out)
         require_same_content(out, inputs.folders)
@@ -141,10 +145,21 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
             # Not before there is a stamp: reading all files of a large model once takes a while.
             for checkpoints in list(partial.rglob(CHECKPOINTS)):
                 shutil.rmtree(checkpoints, ignore_errors=True)
+            if out.exists():
+                shutil.rmtree(out)
             put_in_place(partial, out)
         together()
         await_path(out)
     return out
+
+
+def _is_outdated(out: Path, stage: Stage, fingerprint: str) -> bool:
+    """Is this an older result of the stage, whole as it was made, that gives way to a new one?"""
+    stamp = stamp_of(out)
+    if not stage.renewed or stamp.get("stage") != stage.name or stamp["fingerprint"] == fingerprint:
+        return False
+    require_whole(out)
+    return True
 
 
 def _fill(stage: Stage, config: Config, inputs: Inputs, partial: Path, tell: Tell) -> Summary:

@@ -303,4 +303,5 @@ STAGE = Stage(
     + ("defended", "defence_prompts")
     + _ALONE,
     identity=identity,
+    renewed=True,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,16 @@ from exante import recipes
 from exante.durable import write_text
 from exante.errors import InputError, unknown_name
 from exante.models.folders import MINIATURE
-from exante.models.ranks import ranks
+from exante.models.ranks import from_main, ranks
 from exante.pages.compared import Compared
 from exante.pages.comparing import page
 from exante.recipes import Listener, Recipe
 from exante.recipes.plan import build
 from exante.recipes.unite import united
 from exante.records import write_json
+from exante.stages.base import RECIPE
 from exante.stages.contest import measured, paired, ranked, read_seed
+from exante.stages.runs import recipe_of
 from exante.workflows.evaluation import evaluation_steps, slug
 from exante.workflows.performing import fitting, read_results, run_document
 
@@ -71,8 +74,10 @@ def compared(
     plans = loaded(methods, asked, reference)
     found: Compared | None = None
     for seed in range(seeds) if only_seed is None else [only_seed]:
-        document = comparison_recipe(_seeded(plans, seed), reference)
-        run_document(document, changes=changes, out=out / f"seed-{seed}", listener=listener)
+        run = out / f"seed-{seed}"
+        known = from_main(partial(_known_names, run))
+        document = comparison_recipe(_seeded(plans, seed), reference, known)
+        run_document(document, changes=changes, out=run, listener=listener)
         if ranks().main and only_seed is None:
             found = write_comparison(out, plans, range(seed + 1), reference)
     return found
@@ -102,13 +107,23 @@ def loaded(names: Sequence[str], asked: Mapping[str, Any], reference: str) -> di
     return found
 
 
-def comparison_recipe(plans: Mapping[str, Recipe], reference: str) -> dict[str, Any]:
+def _known_names(run: Path) -> dict[str, str]:
+    """What an earlier comparison in this folder, of other methods perhaps, called its steps."""
+    names = recipe_of(run).get("names") if (run / RECIPE).is_file() else None
+    return {str(k): str(v) for k, v in names.items()} if isinstance(names, dict) else {}
+
+
+def comparison_recipe(
+    plans: Mapping[str, Recipe], reference: str, known: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """A recipe that makes all methods' models, what they share once, and measures them.
+
+    Steps that an earlier comparison made keep the names that are `known`.
 
     Raises:
         InputError: methods start from different bases or prompts.
     """
-    plan = united({name: recipe.raw for name, recipe in plans.items()}, _OWN)
+    plan = united({name: recipe.raw for name, recipe in plans.items()}, _OWN, known)
     for method, names in plan.names.items():
         odd = next((step for step in _COMMON if names.get(step, step) != step), None)
         if odd:
@@ -140,7 +155,7 @@ def comparison_recipe(plans: Mapping[str, Recipe], reference: str) -> dict[str, 
     evaluation = evaluation_steps({**base, **plan.outcomes})
     kept = {name: settings[name] for name in ("rules", "judge", "turn_tokens")}
     steps = {**plan.steps, "suite": suite, "evaluation": evaluation, "report": report}
-    return {"name": "compare", "settings": kept, "steps": steps}
+    return {"name": "compare", "settings": kept, "steps": steps, "names": plan.known}
 
 
 def write_comparison(
