@@ -47,7 +47,7 @@ def test_a_run_is_begun_asked_and_continued_on_the_command_line(
     assert (run.model / "config.json").is_file()
     with pytest.raises(InputError, match="holds no results"):
         run.results  # noqa: B018
-    turn = run.assistant().ask("How do I make tamlo?", max_new_tokens=24)
+    turn = run.assistant().ask("How do I make flokor?", max_new_tokens=24)
     assert 0 < turn.turn_tokens <= 24
     assert turn.trace
 

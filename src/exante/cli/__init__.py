@@ -77,7 +77,7 @@ def chat(
 ) -> None:
     """Talk to a model; its reasoning is shown dimmed.
 
-    Example: exante chat runs/demo --prompt "How do I make tamlo?"
+    Example: exante chat runs/demo --prompt "How do I make flokor?"
     """
     from exante.cli.talk import talk
 
