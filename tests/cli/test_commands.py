@@ -125,6 +125,12 @@ def test_lists_copies_and_rules(exante: Exante) -> None:
     assert {"erpo", "refusal_sft"} <= {row["name"] for row in rows}
     assert all(row["badge"] and row["paper"] and row["summary"] for row in rows)
     assert "held_out" in exante("ls", "attacks").printed
+    columns = {
+        line.index(row["badge"], len(row["name"]))
+        for line, row in zip(exante("recipes").printed.splitlines(), rows, strict=True)
+    }
+    assert len(columns) == 1
+    assert exante("ls", "runs").printed == "no runs here\n"
     assert exante("cp", "erpo", "mine.yaml").code == 0
     assert exante("cp", "erpo", "mine.yaml").code == 2
     assert "R01" in exante("rules", "show", "general").printed

@@ -151,7 +151,7 @@ def list_things(
     if as_json:
         echo(json.dumps(rows, indent=2))
         return
-    for line in in_columns([list(row.values()) for row in rows]):
+    for line in in_columns([list(row.values()) for row in rows]) or [f"no {what} here"]:
         echo(line)
 
 
