@@ -74,7 +74,7 @@ class ProgressListener:
 
     def __init__(self) -> None:
         """Nothing is shown before the first step; only the main process shows anything."""
-        self.interrupt = _Interrupt()
+        self._interrupt = _Interrupt()
         self.console = Screen(stderr=True, quiet=not ranks().main)
         self.bar = Progress(
             TextColumn("  {task.description:32}", markup=False),
@@ -89,24 +89,24 @@ class ProgressListener:
 
     def __enter__(self) -> ProgressListener:
         """Drawing starts with the first step: a mistake found before is one message alone."""
-        self.interrupt.listen()
+        self._interrupt.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop drawing, however the run ended."""
-        self.interrupt.leave()
+        self._interrupt.leave()
         if self.bar.live.is_started:
             self.bar.stop()
 
     def started(self, name: str, stage: str) -> None:
         """A bar without length appears."""
-        self.interrupt.check()
+        self._interrupt.check()
         self.bar.start()
         self.task = self.bar.add_task(shown(name), total=None, note=shown(stage))
 
     def progress(self, done: int, total: int, note: str) -> None:
         """The bar moves; words without a number are a line that stays."""
-        self.interrupt.check()
+        self._interrupt.check()
         if total == 0:
             self.console.print(f"  {note}", style="dim")
         elif self.task is not None:
