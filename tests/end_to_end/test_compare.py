@@ -19,7 +19,8 @@ from exante import recipes
 from exante.cli import app
 from exante.errors import InputError
 from exante.models.adapters import is_adapter
-from exante.pages.compared import Compared
+from exante.pages.compared import Compared, Cost
+from exante.pages.numbers import Value
 from exante.recipes.plan import build, changed
 from exante.recipes.run import perform_recipe
 from exante.recipes.unite import united
@@ -147,6 +148,27 @@ def test_the_same_command_again_prints_the_table(done: tuple[Path, list[str], Co
         patched.setenv("COLUMNS", "80")
         result = RUN.invoke(_printing(compared_table, found, out))
     for words in ("Held-out", "Over-refusal", "Efficiency", "One", "Two", "Base", "compare.html"):
+        assert words in result.output
+    assert "…" not in result.output
+
+
+def test_long_names_and_large_numbers_fit_into_a_plain_terminal(
+    done: tuple[Path, list[str], Compared],
+) -> None:
+    from exante.cli.table import compared_table
+
+    out, _, found = done
+    long = {
+        "name": "safepatching",
+        "tokens": Value(value=118.3, low=113.5, high=118.9, n=2),
+        "held_out": Value(value=0.3333, low=0.1111, high=0.5555, n=2),
+        "training": Cost(tokens=1.65e6, seconds=773, peak_bytes=1.35e9),
+    }
+    wide = found.model_copy(update={"methods": [found.methods[0].model_copy(update=long)]})
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("COLUMNS", "80")
+        result = RUN.invoke(_printing(compared_table, wide, out))
+    for words in ("SafePatching", "Over-refusal", "11.1–55.5", "113.5–118.9", "53"):  # noqa: RUF001
         assert words in result.output
     assert "…" not in result.output
 

@@ -23,6 +23,8 @@ _COUNTS = {
     "Unparsed traces": "unparsed",
 }
 """Turns by what became of them, and the field that counts them."""
+_WIDEST = {False: 10, True: 11}
+"""Characters of a column, without and with a column of trainings: `12 min 53 s` has as many."""
 
 
 def closing_table(results: Results, run: Path) -> None:
@@ -89,7 +91,7 @@ def _methods(compared: Compared, columns: Sequence[Column], *, training: bool = 
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in ("", *(column.title for column in columns), *(["Training"] if training else [])):
         # Titles break between words, so that intervals have room and nothing is cut off.
-        widest = max([10, *map(len, title.split())]) if title else None
+        widest = max([_WIDEST[training], *map(len, title.split())]) if title else None
         table.add_column(title, justify="right" if title else "left", max_width=widest)
     for row in (compared.base, *compared.methods):
         name = words(wording.label(row.name))
