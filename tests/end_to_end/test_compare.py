@@ -164,7 +164,8 @@ def test_long_names_and_large_numbers_fit_into_a_plain_terminal(
         "held_out": Value(value=0.3333, low=0.1111, high=0.5555, n=2),
         "training": Cost(tokens=1.65e6, seconds=773, peak_bytes=1.35e9),
     }
-    wide = found.model_copy(update={"methods": [found.methods[0].model_copy(update=long)]})
+    methods = [found.methods[0].model_copy(update=long), *found.methods[1:]]
+    wide = found.model_copy(update={"methods": methods})
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("COLUMNS", "80")
         result = RUN.invoke(_printing(compared_table, wide, out))
