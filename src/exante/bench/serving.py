@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Literal
@@ -34,6 +35,8 @@ from exante.records import Record
 _SAMPLES = 20
 """Times that memory is read under load."""
 _GIVE_UP_SECONDS = 120.0
+_PATIENT_SECONDS = 600.0
+"""At shutdown no client gives up before the server's own limit of a request."""
 _POLL_SECONDS = 0.002
 _FIRST_PAUSE_SECONDS = 0.05
 """Of a client that was turned away; then twice as long, up to what the server asked for."""
@@ -164,10 +167,15 @@ def _request(
 
 
 def _answered(
-    address: str, text: str, max_tokens: int | None = None, *, stream: bool = False
+    address: str,
+    text: str,
+    max_tokens: int | None = None,
+    *,
+    stream: bool = False,
+    patience: float = _GIVE_UP_SECONDS,
 ) -> _Reply:
-    """One request; trace and answer as one text."""
-    connection = _connection(address)
+    """One request; trace and answer as one text. `patience` is in seconds of silence."""
+    connection = _connection(address, patience)
     asked = {
         "model": "load",
         "messages": [{"role": "user", "content": text}],
@@ -220,9 +228,10 @@ def _shut_down(
 
     How many were taken in, how many of them finished, and whether the server ended well.
     """
-    alone = [_answered(address, text) for text in texts]
+    ask = partial(_answered, address, patience=_PATIENT_SECONDS)
+    alone = [ask(text) for text in texts]
     with ThreadPoolExecutor(len(texts)) as pool:
-        asked = [pool.submit(_answered, address, text, stream=True) for text in texts]
+        asked = [pool.submit(ask, text, stream=True) for text in texts]
         while (taken := _taken(address)) < len(texts) and not any(one.done() for one in asked):
             time.sleep(_POLL_SECONDS)
         process.send_signal(signal.SIGTERM)
@@ -244,7 +253,7 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 
 def _taken(address: str) -> int:
     """Requests that run or wait; none where the server does not say."""
-    connection = _connection(address)
+    connection = _connection(address, _GIVE_UP_SECONDS)
     try:
         connection.request("GET", "/health")
         told = json.loads(connection.getresponse().read())
@@ -255,10 +264,10 @@ def _taken(address: str) -> int:
         connection.close()
 
 
-def _connection(address: str) -> http.client.HTTPConnection:
+def _connection(address: str, patience: float) -> http.client.HTTPConnection:
     parts = urlsplit(address)
     assert parts.hostname is not None
-    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=_GIVE_UP_SECONDS)
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=patience)
 
 
 def _resident(process: int) -> tuple[int, ...]:
