@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -81,12 +82,9 @@ def test_what_only_tells_of_other_steps_is_made_anew_when_they_change(tmp_path: 
     before = (out / "stage.json").stat().st_mtime_ns
     perform(told, Count(until=1), NONE, out, quiet)
     assert (out / "stage.json").stat().st_mtime_ns == before
-    with pytest.raises(ArtefactError, match="its stage or version|config"):
-        perform(COUNT, Count(until=2), NONE, out, quiet)
+    other = Stage("other", 1, Count, count, renewed=True)
     with pytest.raises(ArtefactError, match=r"config\.until"):
-        perform(
-            COUNT, Count(), NONE, perform(COUNT, Count(until=1), NONE, tmp_path / "b", quiet), quiet
-        )
+        perform(other, Count(until=2), NONE, out, quiet)
     (out / "mine.txt").write_text("notes")
     with pytest.raises(ArtefactError, match=r"mine\.txt"):
         perform(told, Count(until=2), NONE, out, quiet)
@@ -130,6 +128,30 @@ def test_a_kill_between_the_last_work_and_the_name_costs_no_work(
     assert made["summary"] == {"from": 3 if at == "contents_of" else 0}
     assert set(made["files"]) == {"numbers.txt"}
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["numbers.txt", "stage.json"]
+
+
+def test_what_was_stamped_from_an_input_that_came_out_otherwise_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = iter(("one", "other"))
+
+    def written(config: Config, inputs: Inputs, out: Path, tell: Tell) -> dict[str, Any]:
+        (out / "text").write_text(next(texts))
+        return {}
+
+    def kill(*_: Path) -> None:
+        raise KeyboardInterrupt
+
+    source = Stage("source", 1, Config, written)
+    inputs = Inputs({"numbers": {"a": perform(source, Config(), NONE, tmp_path / "a", quiet)}})
+    with monkeypatch.context() as patched:
+        patched.setattr("exante.stages.base.put_in_place", kill)
+        with pytest.raises(KeyboardInterrupt):
+            perform(AFTER, Config(), inputs, tmp_path / "b", quiet)
+    shutil.rmtree(tmp_path / "a")
+    now = stamp_of(perform(source, Config(), NONE, tmp_path / "a", quiet))["content"]
+    perform(AFTER, Config(), inputs, tmp_path / "b", quiet)
+    assert stamp_of(tmp_path / "b")["read"] == {"numbers": {"a": now}}
 
 
 def test_an_inputs_fingerprint_enters_the_identity(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def united(
     """
     plans = {method: _plan(method, document) for method, document in documents.items()}
     digests = {method: _digests(steps) for method, steps in plans.items()}
-    made = Counter(digest for known in digests.values() for digest in set(known.values()))
+    made = Counter(digest for own in digests.values() for digest in set(own.values()))
     often = min(2, len(plans))
     called = dict(known or {})
     taken = {*reserved, *(called[digest] for digest in made if digest in called)}

@@ -96,6 +96,8 @@ class Stage:
     """Raised by hand when the same settings would give another result."""
     config: type[Config]
     run: Callable[[Any, Inputs, Path, Tell], Summary]
+    """Fills a folder. What it puts into `checkpoints` there is for a killed stage to go on from,
+    and removed when the stage is finished."""
     reads: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
     """Roles that may be missing."""
@@ -135,7 +137,7 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
         return out
     partial = out.with_name(f"{out.name}.{fingerprint[:8]}{UNFINISHED}")
     with disk_errors(partial):
-        if not from_main((partial / STAMP).is_file):
+        if not from_main(lambda: _is_made(partial, inputs)):
             clock = _Clock()
             summary = _fill(stage, config, inputs, partial, tell)
             if ranks().main:
@@ -143,8 +145,7 @@ def perform(stage: Stage, config: Config, inputs: Inputs, out: Path, tell: Tell)
                 _stamp(partial, told, inputs, clock)
         if ranks().main:
             # Not before there is a stamp: reading all files of a large model once takes a while.
-            for checkpoints in list(partial.rglob(CHECKPOINTS)):
-                shutil.rmtree(checkpoints, ignore_errors=True)
+            shutil.rmtree(partial / CHECKPOINTS, ignore_errors=True)
             if out.exists():
                 shutil.rmtree(out)
             put_in_place(partial, out)
@@ -160,6 +161,11 @@ def _is_outdated(out: Path, stage: Stage, fingerprint: str) -> bool:
         return False
     require_whole(out)
     return True
+
+
+def _is_made(partial: Path, inputs: Inputs) -> bool:
+    """Was this stamped, from the inputs as they are now, and killed before it got its name?"""
+    return (partial / STAMP).is_file() and stamp_of(partial)["read"] == content_of(inputs.folders)
 
 
 def _fill(stage: Stage, config: Config, inputs: Inputs, partial: Path, tell: Tell) -> Summary:

@@ -105,7 +105,7 @@ def files_of(folder: Path) -> Iterator[tuple[str, int, int]]:
     """Path inside the folder, bytes and time of change of each file that counts."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder)
-        if path.name in _BESIDES or CHECKPOINTS in name.parts:
+        if path.name in _BESIDES or name.parts[0] == CHECKPOINTS:
             continue
         if any(part.startswith(".") for part in name.parts):
             continue

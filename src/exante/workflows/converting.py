@@ -24,7 +24,7 @@ def converted(
     *,
     without: Sequence[str],
 ) -> dict[str, Any]:
-    """What was written, and what was left out for which reason.
+    """Write all rows to one file; what was written, and what was left out for which reason.
 
     Raises:
         InputError: nothing can be written that way.
